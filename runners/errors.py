@@ -1,0 +1,25 @@
+"""What a runner raises: a mistake of its user, found early, or an input that has no result to return."""
+
+from __future__ import annotations
+
+from runners.protocol import Crash
+
+
+class RunnerError(Exception):
+    """A runner cannot do what it was asked for; the message says what, why, and what would help."""
+
+
+class InputFailed(RunnerError):
+    """``run`` has no result for one input and no exception of the function to raise instead.
+
+    ``position`` is the input's place in the batch, starting at 0; ``crash`` says how it ended.
+    """
+
+    def __init__(self, position: int, crash: Crash) -> None:
+        super().__init__(position, crash)
+        self.position = position
+        self.crash = crash
+
+    def __str__(self) -> str:
+        crash = self.crash
+        return f"input {self.position} has no result ({crash.kind}): {crash.exception}: {crash.message}"
