@@ -1,0 +1,110 @@
+# Every target sets up what it needs from Python 3.11+, pip and make; `make help` lists them.
+# The tools live in .tools (uv) and .venv (everything else); stamp files make a second run cheap.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is recent enough; `make PYTHON=/path/to/python test` chooses another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11) or print(sys.executable))' 2>/dev/null && break; done)
+
+BIN := .venv/bin
+UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
+INSTALL := $(UV) pip install --quiet --python .venv
+PYTEST_FLAGS ?=
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+##@ Try it
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: .venv/demo.stamp ## underwrite 60 real PDF files: fail, repair, resume
+	$(BIN)/python docs/examples/underwriting/run.py
+
+##@ Check it
+
+.PHONY: check
+check: .venv/tests.stamp ## format, lint, types, layers; about ten seconds
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo | tail -n +1
+
+.PHONY: format
+format: .venv/tests.stamp ## put code and imports in their format
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: unit
+unit: .venv/tests.stamp ## pytest with the doctests, nothing else
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+.PHONY: test
+test: check stubs wheel demo unit ## everything CI runs
+
+.PHONY: stubs
+stubs: .venv/tests.stamp ## hold typings/ against the libraries they describe
+	MYPYPATH=typings $(BIN)/stubtest --concise --ignore-missing-stub toolz
+
+.PHONY: wheel
+wheel: .venv/tests.stamp ## build the wheel and use it where nothing else is installed
+	rm -rf .build/dist .build/wheel
+	$(BIN)/hatchling build -t wheel -d .build/dist
+	$(UV) venv --quiet --python $(BIN)/python .build/wheel
+	$(UV) pip install --quiet --python .build/wheel --constraint tests/requirements.txt .build/dist/*.whl
+	.build/wheel/bin/python -I -W error tests/acceptance/installed_wheel.py .build/dist/*.whl
+	$(BIN)/python tests/acceptance/verify_types.py .build/wheel pipeline runners
+
+.PHONY: test-all-pythons
+test-all-pythons: .tools/bin/uv ## the tests on every Python from 3.11 that is here
+	@UV="$(UV)" sh .ci/all-pythons
+
+.PHONY: campaign
+campaign: .venv/tests.stamp ## the long tier: kills, crashes and schedules by the thousand
+	$(BIN)/pytest -m campaign --timeout 0 $(PYTEST_FLAGS)
+
+.PHONY: bench
+bench: .venv/bench.stamp ## ratios against the contenders
+	$(BIN)/python -m tests.benchmarks
+
+##@ Build it
+
+.PHONY: docs
+docs: .venv/docs.stamp ## the documentation into .build/site; a broken link fails
+	$(BIN)/zensical build --clean --strict
+
+.PHONY: lock
+lock: .tools/bin/uv ## choose versions anew and write the hash-pinned requirement files
+	@UV="$(UV)" sh .ci/lock
+
+.PHONY: clean
+clean: ## remove what was built; the next target sets up anew
+	rm -rf .build .venv .tools .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# ---- set-up --------------------------------------------------------------------------------------
+
+# --target needs no ensurepip, which Debian's python3 leaves out.
+.tools/bin/uv: .ci/uv.txt
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is missing: install it (Debian: apt-get install python3 python3-pip), or name one: make PYTHON=/path/to/python ...' >&2; exit 1; }
+	@"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'pip is missing for $(PYTHON): run "$(PYTHON) -m ensurepip" (Debian: apt-get install python3-pip)' >&2; exit 1; }
+	"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target .tools --upgrade --require-hashes -r .ci/uv.txt
+	@touch $@
+
+$(BIN)/python: | .tools/bin/uv
+	$(UV) venv --quiet --python "$(PYTHON)" .venv
+
+.venv/demo.stamp: docs/examples/requirements.txt pyproject.toml | $(BIN)/python
+.venv/tests.stamp: tests/requirements.txt pyproject.toml | $(BIN)/python
+.venv/bench.stamp: tests/benchmarks/requirements.txt | .venv/tests.stamp
+.venv/docs.stamp: docs/requirements.txt | .venv/tests.stamp
+
+.venv/%.stamp:
+	$(INSTALL) --require-hashes -r $<
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@

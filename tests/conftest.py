@@ -1,0 +1,16 @@
+"""Fixtures and settings of every test."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("short", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile(
+    "campaign",
+    max_examples=2_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile(os.environ.get("STEPSLICE_HYPOTHESIS_PROFILE", "short"))
