@@ -29,12 +29,21 @@ demo: .venv/demo.stamp ## underwrite 60 real PDF files: fail, repair, resume
 ##@ Check it
 
 .PHONY: check
-check: .venv/tests.stamp ## format, lint, types, layers; about ten seconds
+check: lint types layers ## all that needs no running code: about ten seconds (make -k check: do not stop early)
+
+.PHONY: lint
+lint: .venv/tests.stamp ## format and lint, by ruff
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
+
+.PHONY: types
+types: .venv/tests.stamp ## mypy strict and pyright strict
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/lint-imports --no-logo | tail -n +1
+
+.PHONY: layers
+layers: .venv/tests.stamp ## who may import whom
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: .venv/tests.stamp ## put code and imports in their format
@@ -93,7 +102,7 @@ clean: ## remove what was built; the next target sets up anew
 .tools/bin/uv: .ci/uv.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is missing: install it (Debian: apt-get install python3 python3-pip), or name one: make PYTHON=/path/to/python ...' >&2; exit 1; }
 	@"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'pip is missing for $(PYTHON): run "$(PYTHON) -m ensurepip" (Debian: apt-get install python3-pip)' >&2; exit 1; }
-	"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target .tools --upgrade --require-hashes -r .ci/uv.txt
+	"$(PYTHON)" -m pip install -qq --disable-pip-version-check --root-user-action ignore --target .tools --upgrade --require-hashes -r .ci/uv.txt
 	@touch $@
 
 $(BIN)/python: | .tools/bin/uv

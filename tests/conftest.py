@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +15,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile(os.environ.get("STEPSLICE_HYPOTHESIS_PROFILE", "short"))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Only tests are collected here; ``--doctest-modules`` would import scripts and benchmarks as well."""
+    stray = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if stray else None
