@@ -94,7 +94,7 @@ lock: .tools/bin/uv ## choose versions anew and write the hash-pinned requiremen
 
 .PHONY: clean
 clean: ## remove what was built; the next target sets up anew
-	rm -rf .build .venv .tools .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .build .cache .venv .tools .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # ---- set-up --------------------------------------------------------------------------------------
 
