@@ -1,0 +1,48 @@
+"""Runners: map a function over inputs, in this thread, in threads, processes, an event loop or a cluster.
+
+Each name is loaded when it is first used, so that ``import runners`` costs nothing:
+
+>>> from runners import SequentialRunner
+>>> SequentialRunner().run(str.upper, ["a", "b"])
+['A', 'B']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runners.crash import Crash
+    from runners.errors import InputFailed, RunnerError
+    from runners.protocol import Runner
+    from runners.sequential import SequentialRunner
+    from runners.thread import ThreadRunner
+
+__all__ = [
+    "Crash",
+    "InputFailed",
+    "Runner",
+    "RunnerError",
+    "SequentialRunner",
+    "ThreadRunner",
+]
+
+_ROOMS = {
+    "Crash": "crash",
+    "InputFailed": "errors",
+    "Runner": "protocol",
+    "RunnerError": "errors",
+    "SequentialRunner": "sequential",
+    "ThreadRunner": "thread",
+}
+
+if not TYPE_CHECKING:  # a type checker must not take a misspelt name for one of these
+
+    def __getattr__(name: str) -> object:
+        if name not in _ROOMS:
+            raise AttributeError(f"module 'runners' has no attribute {name!r}; it has {', '.join(__all__)}")
+        return getattr(import_module(f"runners.{_ROOMS[name]}"), name)
+
+    def __dir__() -> list[str]:
+        return sorted([*globals(), *__all__])

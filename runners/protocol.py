@@ -7,38 +7,17 @@ A runner knows nothing of pipelines.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-import msgspec
 from returns.result import Failure, Result, Success
+
+from runners.crash import Crash as Crash
+from runners.crash import CrashKind as CrashKind
+from runners.crash import crash_of
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-CrashKind = Literal["error", "invalid", "timeout", "crash", "cancelled"]
-"""``error``: the function raised; ``invalid``: a value could not cross a process boundary;
-``timeout``: its time was up; ``crash``: its worker died; ``cancelled``: the runner was told to stop."""
-
-
-class Crash(msgspec.Struct, frozen=True):
-    """Why one input has no result, as data that crosses every boundary.
-
-    ``exception`` is the type name and ``message`` its text (bounded).
-    ``frames`` are ``(file, line, function)``, outermost first, at most the innermost 20.
-    ``error`` is the exception itself where it survived the way here; it never crosses a process on its own.
-    ``mark`` is the last number that the function gave to ``Runner.pulse``, or -1.
-    ``duration_s`` is how long the input had been running, in seconds.
-    """
-
-    kind: CrashKind
-    exception: str
-    message: str
-    frames: tuple[tuple[str, int, str], ...] = ()
-    mark: int = -1
-    duration_s: float = 0.0
-    error: BaseException | None = None
 
 
 class Runner(ABC):
@@ -74,6 +53,8 @@ class Runner(ABC):
         self, func: Callable[[T], Any], inputs: Iterable[T]
     ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
         """``stream`` for a caller that must not block its event loop; this default steps it in a thread."""
+        from asyncio import to_thread  # 100 ms of import that most runs never need
+
         stream = self.stream(func, inputs)
         try:
             while (item := await to_thread(next, stream, None)) is not None:
@@ -94,4 +75,4 @@ class _Guarded:
         try:
             return Success(self.func(value))
         except Exception as error:  # noqa: BLE001 - whatever a function raises is that input's own end
-            return Failure(Crash(kind="error", exception=type(error).__name__, message=str(error), error=error))
+            return Failure(crash_of(error))

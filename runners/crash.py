@@ -1,0 +1,81 @@
+"""How one input ended without a result: as data, made from an exception in one place for every runner."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+CrashKind = Literal["error", "invalid", "timeout", "crash", "cancelled"]
+"""``error``: the function raised; ``invalid``: a value could not cross a process boundary;
+``timeout``: its time was up; ``crash``: its worker died; ``cancelled``: the runner was told to stop."""
+
+MAX_MESSAGE = 10_000
+"""Characters of an exception's text that are kept."""
+
+MAX_FRAMES = 20
+"""Frames of a traceback that are kept: the innermost ones."""
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """Why one input has no result, as data that crosses every boundary.
+
+    ``exception`` is the type name and ``message`` its text (bounded).
+    ``frames`` are ``(file, line, function)``, outermost first, at most the innermost 20.
+    ``error`` is the exception itself where it survived the way here; it never crosses a process on its own.
+    ``mark`` is the last number that the function gave to ``Runner.pulse``, or -1.
+    ``duration_s`` is how long the input had been running, in seconds.
+    """
+
+    kind: CrashKind
+    exception: str
+    message: str
+    frames: tuple[tuple[str, int, str], ...] = ()
+    mark: int = -1
+    duration_s: float = 0.0
+    error: BaseException | None = None
+
+
+def crash_of(error: BaseException, kind: CrashKind = "error") -> Crash:
+    """Describe ``error`` as data: its type, its text in at most 10,000 characters, and where it was raised.
+
+    Never raises, whatever the exception does in its ``__str__``.
+    The frame that caught the exception is the runner's own and is left out.
+
+    >>> def divide(a, b): return a / b
+    >>> try:
+    ...     divide(1, 0)
+    ... except ZeroDivisionError as error:
+    ...     crash = crash_of(error)
+    >>> crash.kind, crash.exception, crash.message, [function for _, _, function in crash.frames]
+    ('error', 'ZeroDivisionError', 'division by zero', ['divide'])
+    """
+    caught = error.__traceback__
+    frames = frames_of(caught and caught.tb_next)
+    return Crash(kind=kind, exception=type(error).__name__, message=message_of(error), frames=frames, error=error)
+
+
+def message_of(error: BaseException) -> str:
+    """Return the text of ``error``; text beyond 10,000 characters is cut, and its full length told."""
+    try:
+        text = str(error)
+    except BaseException as broken:  # noqa: BLE001 - an exception's __str__ is a user's code as well
+        return f"<{type(error).__name__} without a text: its __str__ raised {type(broken).__name__}>"
+    return text if len(text) <= MAX_MESSAGE else _cut(text)
+
+
+def frames_of(traceback: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
+    """Return ``(file, line, function)`` of the innermost 20 frames, outermost first; renders nothing."""
+    frames: deque[tuple[str, int, str]] = deque(maxlen=MAX_FRAMES)
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        traceback = traceback.tb_next
+    return tuple(frames)
+
+
+def _cut(text: str) -> str:
+    note = f"... [cut, {len(text):,} characters in all]"
+    return text[: MAX_MESSAGE - len(note)] + note
