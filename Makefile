@@ -55,7 +55,7 @@ unit: .venv/tests.stamp ## pytest with the doctests, nothing else
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 .PHONY: test
-test: check stubs wheel demo unit ## everything CI runs
+test: check stubs wheel docs demo unit ## everything CI runs
 
 .PHONY: stubs
 stubs: .venv/tests.stamp ## hold typings/ against the libraries they describe
