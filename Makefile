@@ -9,11 +9,12 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11) or print(sys.executable))' 2>/dev/null && break; done)
 
 BIN := .venv/bin
-UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
+UV := .tools/bin/uv
 INSTALL := $(UV) pip install --quiet --python .venv
 PYTEST_FLAGS ?=
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export UV_PYTHON_DOWNLOADS := never
 
 ##@ Try it
 
@@ -72,7 +73,7 @@ wheel: .venv/tests.stamp ## build the wheel and use it where nothing else is ins
 
 .PHONY: test-all-pythons
 test-all-pythons: .tools/bin/uv ## the tests on every Python from 3.11 that is here
-	@UV="$(UV)" sh .ci/all-pythons
+	@sh .ci/all-pythons
 
 .PHONY: campaign
 campaign: .venv/tests.stamp ## the long tier: kills, crashes and schedules by the thousand
@@ -90,7 +91,7 @@ docs: .venv/docs.stamp ## the documentation into .build/site; a broken link fail
 
 .PHONY: lock
 lock: .tools/bin/uv ## choose versions anew and write the hash-pinned requirement files
-	@UV="$(UV)" sh .ci/lock
+	@sh .ci/lock
 
 .PHONY: clean
 clean: ## remove what was built; the next target sets up anew
