@@ -37,9 +37,11 @@ lint: .venv/tests.stamp ## format and lint, by ruff
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 
-.PHONY: types
-types: .venv/tests.stamp ## mypy strict and pyright strict
+.PHONY: types mypy pyright
+types: mypy pyright ## mypy strict, and pyright strict
+mypy: .venv/tests.stamp
 	$(BIN)/mypy
+pyright: .venv/tests.stamp
 	$(BIN)/pyright
 
 .PHONY: layers
