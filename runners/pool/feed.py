@@ -1,0 +1,101 @@
+"""Where chunks come from: what has to run again first, then the inputs, pulled only when somebody can take them."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Sized
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+_PULL_S = 0.001
+_PULL_BYTES = 1 << 20
+_MAX_BLOCK = 256
+
+
+class Chunk:
+    """Inputs at consecutive positions, on their way through one worker."""
+
+    __slots__ = ("alone", "deaths", "first", "values")
+
+    def __init__(self, first: int, values: list[Any], *, alone: bool = False, deaths: int = 0) -> None:
+        self.first = first
+        """Position of the first input that has no result yet."""
+        self.values = values
+        """The inputs from there on."""
+        self.alone = alone
+        """Run it on a worker that has nothing else to lose."""
+        self.deaths = deaths
+        """How many workers died with it without a certain culprit."""
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.values)
+
+    def cut(self, start: int, stop: int, *, alone: bool = False, deaths: int = 0) -> Chunk:
+        """The part at the positions from ``start`` up to ``stop``."""
+        values = self.values[start - self.first : stop - self.first]
+        return Chunk(start, values, alone=alone, deaths=deaths)
+
+    def drop(self, count: int) -> None:
+        """The first ``count`` inputs have their results."""
+        self.first += count
+        del self.values[:count]
+
+
+class Feed:
+    """The inputs of one stream, as chunks."""
+
+    def __init__(self, inputs: Iterable[Any]) -> None:
+        self._sized = isinstance(inputs, Sized)
+        self._length = len(inputs) if isinstance(inputs, Sized) else None
+        self._iterator = iter(inputs)
+        self._pulled = 0
+        self._returned: deque[Chunk] = deque()
+        self._open = True
+        self.error: Exception | None = None
+        """What the inputs raised; the stream ends with it when everything pulled before is done."""
+
+    def remaining(self) -> int | None:
+        """How many inputs have not been pulled, where that can be known."""
+        return None if self._length is None else max(0, self._length - self._pulled)
+
+    def next_chunk(self, size: int) -> Chunk | None:
+        """At most ``size`` inputs; None if there is nothing (left) to do."""
+        if self._returned:
+            return self._returned.popleft()
+        if not self._open:
+            return None
+        values = self._pull(size)
+        if not values:
+            return None
+        self._pulled += len(values)
+        return Chunk(self._pulled - len(values), values)
+
+    def give_back(self, chunks: Iterable[Chunk]) -> None:
+        """These are to be handed out again, before anything else and in this order."""
+        self._returned.extendleft(reversed([chunk for chunk in chunks if chunk.values]))
+
+    def _pull(self, size: int) -> list[Any]:
+        """Take inputs in blocks, and stop early where they are slow to come or large: somebody waits for results."""
+        values: list[Any] = []
+        block = size if self._sized else 1
+        until = monotonic() + _PULL_S
+        while self._open and len(values) < size:
+            before = len(values)
+            self._extend(values, min(block, size - before))
+            if self._sized or monotonic() > until:
+                break
+            if sum(map(sys.getsizeof, values[before:])) > _PULL_BYTES:
+                break
+            block = min(2 * block, _MAX_BLOCK)
+        return values
+
+    def _extend(self, values: list[Any], count: int) -> None:
+        wanted = len(values) + count
+        try:
+            values.extend(islice(self._iterator, count))  # keeps what came before an exception
+        except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised at the end
+            self.error = error
+        self._open = len(values) == wanted

@@ -1,0 +1,82 @@
+"""Starting a worker's process: by fork, by a fork server, or by a fresh interpreter.
+
+Which one, where the user leaves it to us: a fork copies the locks that other threads hold at that moment,
+and nobody will release the copies. So we fork only where this process has exactly one thread; that is fast and safe.
+Elsewhere a fork server, which has no threads, does it for us. ``spawn`` is never needed, but may be asked for.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from socket import socket
+from typing import Any, Literal
+
+from runners.pool import worker
+from runners.pool.slot import open_slot
+
+StartMethod = Literal["fork", "forkserver", "spawn"]
+
+
+def default_start_method() -> StartMethod:
+    """``fork`` where this process has a single thread, else ``forkserver``."""
+    return "fork" if sys.platform == "linux" and _count_threads() == 1 else "forkserver"
+
+
+def _count_threads() -> int:
+    """Threads of this process, including those that Python did not start."""
+    return len(os.listdir("/proc/self/task"))
+
+
+class _Descriptor:
+    """A file descriptor that arrives in the new process, however that is started."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (DupFd(self.number),)
+
+
+def _received(duplicate: Any) -> _Descriptor:
+    return _Descriptor(duplicate.detach())
+
+
+def start_process(
+    method: StartMethod, sock: socket, slot: int, lifeline: int, settings: worker.Settings
+) -> BaseProcess:
+    """Start a worker that talks over ``sock``; the descriptors stay open here."""
+    context: BaseContext = multiprocessing.get_context(method)
+    descriptors = [_Descriptor(number) for number in (sock.fileno(), slot, lifeline)]
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=_serve, args=(*descriptors, settings), name="pool-worker"
+    )
+    with _main_that_can_be_found():
+        process.start()
+    return process
+
+
+def _serve(sock: _Descriptor, slot: _Descriptor, lifeline: _Descriptor, settings: worker.Settings) -> None:
+    worker.main(socket(fileno=sock.number), open_slot(slot.number), lifeline.number, settings)
+
+
+@contextmanager
+def _main_that_can_be_found() -> Iterator[None]:
+    """Hide a ``__main__.__file__`` that does not exist, such as ``<stdin>``, from those who would open it."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if main is None or file is None or Path(file).exists():
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file

@@ -1,0 +1,183 @@
+"""The parent's one loop. It runs in the consumer's own thread, whenever the consumer asks for the next result.
+
+Each turn: give every worker something to do, wait until somebody answers, hand on what arrived,
+bury who died, and look at the slots for inputs whose time is up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from time import monotonic
+from typing import NamedTuple
+
+from runners.errors import RunnerError
+from runners.pool import blame
+from runners.pool.batch import Batch, Packed, pack, to_batch
+from runners.pool.feed import Chunk, Feed
+from runners.pool.member import Member
+from runners.pool.pace import Pace
+from runners.pool.slot import WAITING
+from runners.pool.team import Team
+from runners.pool.wire import CHUNK, FUNCTION, REFUSED, RESULTS, Frame, to_parts
+from runners.protocol import Crash
+
+TICK_S = 0.1
+"""The slots are looked at this often, in seconds: the function may set itself a limit at any time."""
+CLOSED_S = 1.0
+"""How long a worker may live on after its socket has closed, in seconds."""
+
+
+class Limits(NamedTuple):
+    timeout: float | None
+    crash_retries: int
+
+
+class Stream:
+    """One function over one batch of inputs, on one team."""
+
+    def __init__(self, team: Team, name: str, function: bytes, feed: Feed, limits: Limits) -> None:
+        self.team = team
+        self.name = name
+        self.function = function
+        self.feed = feed
+        self.limits = limits
+        self.pace = Pace(team.size)
+        self.tries: Counter[int] = Counter()
+
+    def batches(self) -> Iterator[Batch]:
+        """Every input's end, in the order of finishing; then what the inputs raised, if they did."""
+        try:
+            yield from self.hand_out()
+            while self.team.busy:
+                for member, ended in self.team.wait(self.until_next_limit()):
+                    yield from self.collect(member)
+                    if ended:
+                        yield from self.bury(member)
+                yield from self.enforce_limits()
+                yield from self.hand_out()
+        finally:
+            self.team.stop_busy()
+        if self.feed.error is not None:
+            raise self.feed.error
+
+    # Giving
+
+    def hand_out(self) -> Iterator[Batch]:
+        """Give chunks to whoever has room; what comes out are inputs that cannot be sent."""
+        while self.team.has_room(self.pace.depth):
+            chunk = self.feed.next_chunk(self.pace.size(self.feed.remaining()))
+            if chunk is None:
+                return
+            member = self.team.pick(1 if chunk.alone else self.pace.depth)
+            if member is None:
+                self.feed.give_back([chunk])
+                return
+            yield from self.give(member, chunk)
+
+    def give(self, member: Member, chunk: Chunk) -> Iterator[Batch]:
+        packed = pack(chunk.values)
+        end = chunk.first + len(packed.head)
+        if packed.crash is not None:
+            yield Batch.of_crash(end, packed.crash)
+            self.feed.give_back([chunk.cut(end + 1, chunk.end, alone=chunk.alone)])
+        else:
+            self.feed.give_back([chunk.cut(end, chunk.end, alone=chunk.alone)])
+        if packed.head:
+            self.send(member, chunk.cut(chunk.first, end, alone=chunk.alone, deaths=chunk.deaths), packed)
+
+    def send(self, member: Member, chunk: Chunk, packed: Packed) -> None:
+        if member.function is not self:
+            member.begin(self)
+            member.send(to_parts(FUNCTION, 0, 0.0, [self.function], [], all_plain=True))
+        parts = to_parts(CHUNK, chunk.first, 0.0, packed.head, packed.body, all_plain=packed.all_plain)
+        self.pace.learn_bytes(len(chunk.values), sum(map(len, parts)))
+        member.chunks.append(chunk)
+        member.send(parts)
+
+    # Receiving
+
+    def collect(self, member: Member) -> Iterator[Batch]:
+        """What has arrived from one worker."""
+        for frame in member.frames():
+            if frame.kind == REFUSED:
+                raise self.refusal(frame)
+            if not member.ready:
+                self.team.welcome(member)
+            if frame.kind == RESULTS:
+                self.settle(member, frame)
+                yield to_batch(frame)
+        if member.closed and member.chunks:
+            self.team.stop_listening(member)
+            member.kill_at = min(member.kill_at, monotonic() + CLOSED_S)
+
+    def settle(self, member: Member, frame: Frame) -> None:
+        """Note that these inputs are done."""
+        chunk = member.chunks[0]
+        chunk.drop(frame.size)
+        if not chunk.values:
+            member.chunks.popleft()
+        if frame.busy_s:
+            self.pace.learn(frame.size, frame.busy_s)
+        if member.condemned is not None and member.condemned < chunk.first:
+            member.pardon()
+
+    def refusal(self, frame: Frame) -> RunnerError:
+        _, exception, message, *_ = frame.head[0]
+        return RunnerError(
+            f"{self.name} cannot be loaded in a worker process: {exception}: {message}; define it at the top level "
+            "of a module that workers can import (one typed into an interpreter or piped in needs start_method='fork')"
+        )
+
+    # Ends
+
+    def bury(self, member: Member) -> Iterator[Batch]:
+        """Blame the input that a dead worker was on; everything else that it had goes to others."""
+        chunks, condemned = list(member.chunks), member.condemned
+        position, phase, mark, start = member.last_words()
+        if condemned is not None and condemned != position:
+            phase = WAITING  # we killed it for an input that ended in time after all: nobody is to blame
+        how = self.team.bury(member)
+        verdict = blame.judge(chunks, position, phase)
+        self.feed.give_back(verdict.again)
+        if verdict.culprit is None:
+            return
+        duration_s = max(0.0, monotonic() - start) if verdict.culprit == position else 0.0
+        if condemned is not None:
+            yield Batch.of_crash(position, _timed_out(position, mark, duration_s))
+        elif self.tries[verdict.culprit] < self.limits.crash_retries:
+            self.tries[verdict.culprit] += 1
+            self.feed.give_back([_suspect(chunks, verdict.culprit)])
+        else:
+            yield Batch.of_crash(verdict.culprit, _crashed(verdict.culprit, how, mark, duration_s))
+
+    def enforce_limits(self) -> Iterator[Batch]:
+        """Condemn workers whose input should have ended, after a last look at what they have sent."""
+        for member in list(self.team.members):
+            now = monotonic()
+            if now >= member.kill_at:
+                member.kill()
+            elif member.condemned is None and now >= member.limit(self.limits.timeout):
+                yield from self.collect(member)
+                if now >= member.limit(self.limits.timeout):
+                    member.condemn(now)
+
+    def until_next_limit(self) -> float:
+        """How long to wait, in seconds, for something to happen."""
+        until = min((member.next_look(self.limits.timeout) for member in self.team.members), default=0.0)
+        return min(TICK_S, until - monotonic())
+
+
+def _suspect(chunks: list[Chunk], position: int) -> Chunk:
+    chunk = chunks[0]
+    return chunk.cut(position, position + 1, alone=True, deaths=chunk.deaths)
+
+
+def _timed_out(position: int, mark: int, duration_s: float) -> Crash:
+    message = f"input {position} was still running after {duration_s:.2f} s, beyond its limit; its worker was killed"
+    return Crash(kind="timeout", exception="TimeoutError", message=message, mark=mark, duration_s=duration_s)
+
+
+def _crashed(position: int, how: str, mark: int, duration_s: float) -> Crash:
+    message = f"worker died: {how} while on input {position}"
+    return Crash(kind="crash", exception="WorkerDied", message=message, mark=mark, duration_s=duration_s)

@@ -1,0 +1,207 @@
+"""One worker as its parent sees it: a process, a socket, a slot, and the chunks it has."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from math import inf
+from time import monotonic
+
+from runners.pool import slot as slots
+from runners.pool.feed import Chunk
+from runners.pool.launch import StartMethod, start_process
+from runners.pool.slot import RUNNING, clear_slot, create_slot, open_slot
+from runners.pool.wire import MAX_PARTS, Frame, Inbox, Part, drop_sent
+from runners.pool.worker import EXIT_UNREACHABLE, Settings
+
+GRACE_S = 0.5
+"""Between SIGTERM and SIGKILL, in seconds: time for the function's ``finally`` blocks."""
+_REAP_S = 2.0
+_SOCKET_BYTES = 1 << 20
+
+# Every worker of this process, so that a forked copy of it can let go of them. Only replaced entry by entry.
+_members: dict[int, Member] = {}
+_numbers = count()
+
+
+class Member:
+    """A worker that was started. ``chunks`` are those it has not answered completely, in the order of sending."""
+
+    def __init__(self, method: StartMethod, settings: Settings) -> None:
+        self.number = next(_numbers)
+        self.chunks: deque[Chunk] = deque()
+        self.function: object = None
+        """Identity of the stream whose function it has."""
+        self.ready = False
+        """It has answered at least once."""
+        self.condemned: int | None = None
+        """Position of the input whose time is up."""
+        self.kill_at = inf
+        self.outgoing: list[memoryview] = []
+        self.closed = False
+        self._inbox = Inbox()
+        self._start(method, settings)
+
+    def _start(self, method: StartMethod, settings: Settings) -> None:
+        self.sock, theirs = socket.socketpair()
+        descriptor = create_slot()
+        lifeline = os.pidfd_open(os.getpid())  # readable once this process has ended
+        self.sock.setblocking(False)
+        for end in (self.sock, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        _members[self.number] = self
+        try:
+            self.slot = open_slot(descriptor)
+            clear_slot(self.slot)
+            self.process = start_process(method, theirs, descriptor, lifeline, settings)
+            self.pid: int = self.process.pid or 0
+            self.ended = os.pidfd_open(self.pid)
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            theirs.close()
+            os.close(descriptor)
+            os.close(lifeline)
+
+    @property
+    def is_able(self) -> bool:
+        """It can take another chunk."""
+        return not self.closed and self.condemned is None and not (self.chunks and self.chunks[0].alone)
+
+    def begin(self, stream: object) -> None:
+        """It is to work for another stream; it has nothing to do at the moment."""
+        self.function = stream
+        clear_slot(self.slot)
+
+    def has_ended_by(self, until: float) -> bool:
+        """Wait until then, on the clock of ``time.monotonic``, for the process to end."""
+        poll = select.poll()
+        poll.register(self.ended, select.POLLIN)
+        return bool(poll.poll(max(0.0, until - monotonic()) * 1000))
+
+    def send(self, parts: list[Part]) -> None:
+        """Send as much as the socket takes now; the rest is in ``outgoing``."""
+        self.outgoing += map(memoryview, parts)
+        self.push()
+
+    def push(self) -> None:
+        try:
+            while self.outgoing:
+                drop_sent(self.outgoing, self.sock.sendmsg(self.outgoing[:MAX_PARTS]))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.outgoing.clear()  # it is dying; what it leaves behind is found out when it has ended
+
+    def frames(self) -> Iterator[Frame]:
+        """What has arrived, without waiting."""
+        while True:
+            while (frame := self._inbox.next_frame()) is not None:
+                yield frame
+            try:
+                if self.closed or not self._inbox.receive(self.sock):
+                    self.closed = True
+                    return
+            except BlockingIOError:
+                return
+            except OSError:
+                self.closed = True
+                return
+
+    def limit(self, timeout: float | None) -> float:
+        """When the current input must have ended, on the clock of ``time.monotonic``; infinite if it need not."""
+        slot = self.slot
+        position, start, deadline = slot[slots.POSITION], slot[slots.START], slot[slots.DEADLINE]
+        if slot[slots.PHASE] != RUNNING or slot[slots.POSITION] != position:
+            return inf
+        return deadline if timeout is None else min(deadline, start + timeout)
+
+    def next_look(self, timeout: float | None) -> float:
+        """When it has to be looked at again even if it says nothing."""
+        return self.kill_at if self.condemned is not None else min(self.kill_at, self.limit(timeout))
+
+    def last_words(self) -> tuple[int, float, int, float]:
+        """Position, phase, mark and start of what it did last."""
+        slot = self.slot
+        return int(slot[slots.POSITION]), slot[slots.PHASE], int(slot[slots.MARK]), slot[slots.START]
+
+    def condemn(self, now: float) -> None:
+        """Ask it to end, because the current input's time is up; ``kill_at`` is when to stop asking."""
+        self.condemned = int(self.slot[slots.POSITION])
+        self.kill_at = now + GRACE_S
+        self.slot[slots.CONDEMNED] = 1.0
+        self._signal(signal.SIGTERM)
+
+    def pardon(self) -> None:
+        """The input ended after all."""
+        self.slot[slots.CONDEMNED] = 0.0
+        self.condemned = None
+        self.kill_at = inf
+
+    def kill(self) -> None:
+        """End it and what its function started."""
+        self.kill_at = inf
+        self._signal(signal.SIGKILL)
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        """Until the worker is reaped, its number cannot be anybody else's."""
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        with suppress(OSError):
+            signal.pidfd_send_signal(self.ended, number)
+
+    def hang_up(self) -> None:
+        """Let it end by itself."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def reap(self) -> int | None:
+        """Its exit code, or minus the signal. It must have ended, or been killed."""
+        self._kill_group()
+        self.process.join(_REAP_S)
+        code = self.process.exitcode
+        self.forget()
+        with suppress(ValueError):
+            self.process.close()
+        return code
+
+    def forget(self) -> None:
+        """Let go of it without touching the process."""
+        _members.pop(self.number, None)
+        self.sock.close()
+        descriptor = self.__dict__.pop("ended", None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def describe(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "in an unknown way"
+    if code == EXIT_UNREACHABLE:
+        return f"exit code {code}, its connection to the parent was closed"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _let_go_after_fork() -> None:
+    """In a forked copy of this process: the workers are not ours, and our copies of the sockets keep them alive."""
+    for member in list(_members.values()):
+        member.forget()
+
+
+os.register_at_fork(after_in_child=_let_go_after_fork)

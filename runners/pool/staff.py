@@ -1,0 +1,61 @@
+"""Teams that outlive a stream: kept inside ``with runner:``, and lent to one stream at a time."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from weakref import WeakSet
+
+from runners.pool.team import Team
+
+
+class Staff:
+    """Lends teams. Streams of several threads get a team each; what comes back is kept while somebody is inside."""
+
+    def __init__(self, make_team: Callable[[], Team]) -> None:
+        self._make_team = make_team
+        self._lock = Lock()
+        self._inside = 0  # guarded by the lock, like the next
+        self._idle: list[Team] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            teams = [] if self._inside else self._idle[:]
+            del self._idle[: len(teams)]
+        for team in teams:
+            team.close()
+
+    @contextmanager
+    def borrow(self) -> Iterator[Team]:
+        """A team for one stream; it is closed afterwards unless it is kept."""
+        with self._lock:
+            team = self._idle.pop() if self._idle else self._make_team()
+        _teams.add(team)
+        try:
+            yield team
+        finally:
+            if not self._keeps(team):
+                team.close()
+
+    def _keeps(self, team: Team) -> bool:
+        with self._lock:
+            if self._inside:
+                self._idle.append(team)
+            return bool(self._inside)
+
+
+# Teams that may have workers. An interpreter that ends with a stream half read must not wait for them.
+_teams: WeakSet[Team] = WeakSet()
+
+
+@atexit.register
+def _close_teams() -> None:
+    for team in list(_teams):
+        team.close()

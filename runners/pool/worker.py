@@ -1,0 +1,256 @@
+"""The worker's side: read a chunk, apply the function to each input, let the results leave.
+
+What runs here, besides the function: this loop in the main thread, and one thread that ends the process
+when the parent is gone and sends finished results that would otherwise wait behind a slow input.
+Nothing here needs the rest of the package, so that a worker is up quickly.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import resource
+import select
+import signal
+import threading
+from math import inf
+from collections.abc import Callable
+from socket import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runners.pool import slot as slots
+from runners.pool.records import to_record
+from runners.pool.slot import CONDEMNED, DEADLINE, MARK, PHASE, POSITION, PULSED, RUNNING, SENDING, START, WAITING
+from runners.pool.wire import CHUNK, LARGE, PLAIN, READY, REFUSED, RESULTS
+from runners.pool.wire import Frame, Inbox, Packer, Part, Unreadable, send_all, to_parts, unseal
+
+if TYPE_CHECKING:
+    from runners.pool.slot import Slot
+
+FLUSH_S = 0.001
+"""Results leave after this much work, in seconds: what a crash can make run again."""
+HOLD_S = 0.1
+"""Finished results wait at most this long, in seconds, behind an input that is still running."""
+EXIT_UNREACHABLE = 71
+"""Exit code of a worker that can no longer write to its parent."""
+
+
+class Settings(NamedTuple):
+    flush_s: float
+    max_memory: int | None
+
+
+class Condemned(BaseException):
+    """Raised inside the function when its time is up, so that its ``finally`` blocks run."""
+
+
+# The slot of this process where it is a worker; replaced by None in processes that the function forks.
+_slot: Slot | None = None
+
+
+def pulse(mark: int, limit_s: float | None = None) -> None:
+    """Tell the pool how far the current input is, and until when it must have ended.
+
+    ``mark`` is a number to remember: it comes back as ``Crash.mark``.
+    ``limit_s``: seconds from now after which the worker may be killed; None takes an earlier limit away.
+    Outside a worker this does nothing.
+    """
+    slot = _slot
+    if slot is not None:
+        slot[PULSED] = 1.0
+        slot[DEADLINE] = inf if limit_s is None else monotonic() + limit_s
+        slot[MARK] = mark
+
+
+def main(sock: socket, slot: Slot, lifeline: int, settings: Settings) -> None:
+    """Serve chunks until the parent closes the connection."""
+    global _slot
+    _slot = slot
+    worker = _Worker(sock, slot, settings)
+    os.setpgid(0, 0)  # what the function starts ends together with the worker
+    signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the parent to decide on
+    signal.signal(signal.SIGTERM, worker.end_if_condemned)
+    os.register_at_fork(after_in_child=worker.abandon)
+    threading.Thread(target=_watch, args=(lifeline, worker), name="pool-watch", daemon=True).start()
+    if settings.max_memory is not None:
+        _limit_memory(settings.max_memory)
+    gc.freeze()
+    try:
+        worker.serve()
+    except (OSError, ValueError):
+        # The connection is unusable (the function closed it), or this is a process that the function forked.
+        os._exit(EXIT_UNREACHABLE)
+
+
+def _limit_memory(extra: int) -> None:
+    """Let this process take ``extra`` bytes of address space beyond what it has now."""
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[0])
+    limit = pages * resource.getpagesize() + extra
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _ignore(signum: int, frame: object) -> None:
+    """A handler instead of SIG_IGN, which programs started by the function would inherit."""
+
+
+def _watch(lifeline: int, worker: _Worker) -> None:
+    """End when the parent does, whatever the main thread is at; meanwhile free results that are held up."""
+    poll = select.poll()
+    poll.register(lifeline, select.POLLIN)
+    while not poll.poll(HOLD_S * 1000):
+        worker.flush_held()
+    os.killpg(0, signal.SIGKILL)
+
+
+class _Worker:
+    def __init__(self, sock: socket, slot: Slot, settings: Settings) -> None:
+        self.sock = sock
+        self.slot = slot
+        self.flush_s = settings.flush_s
+        self.func: Any = None
+        self.outbox = Packer()
+        self.first = 0  # position of the outbox's first entry; guarded by `sending`
+        self.all_plain = True  # guarded by `sending`
+        self.flushed_at = monotonic()
+        self.sending = threading.Lock()  # the main thread and the watching one both send
+
+    def serve(self) -> None:
+        inbox = Inbox()
+        while True:
+            frame = inbox.next_frame()
+            if frame is None:
+                if not inbox.receive(self.sock):
+                    return
+            elif frame.kind == CHUNK:
+                self.serve_chunk(frame)
+            else:
+                self.read_function(frame)
+
+    def read_function(self, frame: Frame) -> None:
+        try:
+            self.func = pickle.loads(frame.head[0])  # noqa: S301 - made by our own parent
+        except BaseException as error:  # noqa: BLE001 - importing runs user code
+            self.func = None
+            record = to_record("invalid", error, -1, 0.0, 1)
+            send_all(self.sock, to_parts(REFUSED, 0, 0.0, [record], [], all_plain=False))
+        else:
+            send_all(self.sock, to_parts(READY, 0, 0.0, [], [], all_plain=True))
+
+    def serve_chunk(self, chunk: Frame) -> None:
+        if self.func is None:
+            return
+        try:
+            self.run_chunk(self.func, chunk)
+            self.flush()
+        except Condemned:
+            self.leave()
+        self.slot[PHASE] = WAITING
+
+    def run_chunk(self, func: Callable[[Any], Any], chunk: Frame) -> None:
+        """Apply the function to each input; this is the hot loop."""
+        slot, append, flush_s = self.slot, self.outbox.head.append, self.flush_s
+        offset, position = 0, chunk.first
+        self.first = position
+        self.flushed_at = now = monotonic()
+        flush_at = now + flush_s
+        slot[START] = now
+        slot[PHASE] = RUNNING
+        for entry in chunk.head:
+            slot[START] = now
+            slot[POSITION] = position
+            try:
+                if type(entry) is tuple:
+                    begin, offset = offset, offset + sum(entry)
+                    value = func(unseal(entry, chunk.body, begin))
+                else:
+                    value = func(entry)
+                if type(value) in PLAIN:
+                    append(value)
+                else:
+                    self.add_sealed(value)
+            except BaseException as error:  # noqa: BLE001 - whatever it raises is that input's own end
+                self.add_failure(error, now)
+            if slot[PULSED]:
+                slot[PULSED] = 0.0
+                slot[DEADLINE] = inf
+                slot[MARK] = slots.NO_MARK
+            position += 1
+            now = monotonic()
+            if now >= flush_at or self.outbox.body_size >= LARGE:
+                self.flush()
+                now = monotonic()
+                flush_at = now + flush_s
+                slot[START] = now
+                slot[PHASE] = RUNNING
+
+    def add_sealed(self, value: object) -> None:
+        try:
+            entry, parts = self.outbox.seal(value)
+        except Unreadable as error:
+            raise _ResultUnreadable from error.__cause__
+        with self.sending:
+            self.all_plain = False
+            self.outbox.add(entry, parts)
+
+    def add_failure(self, error: BaseException, start: float) -> None:
+        if isinstance(error, Condemned) or self.slot[CONDEMNED]:
+            raise Condemned
+        kind, cause, skip = "error", error, 1
+        if isinstance(error, Unreadable) and error.__cause__ is not None:
+            kind, cause, skip = "invalid", error.__cause__, 99
+        record = to_record(kind, cause, int(self.slot[MARK]), monotonic() - start, skip)
+        if kind == "invalid":
+            what = "its result cannot be pickled" if isinstance(error, _ResultUnreadable) else "it cannot be unpickled"
+            record[2] = f"{what}: {record[2]}"
+        with self.sending:
+            self.all_plain = False
+            self.outbox.head.append(record)
+
+    def flush(self) -> None:
+        """Send what is finished. While it is on its way, a death is not the fault of one certain input."""
+        self.slot[PHASE] = SENDING
+        with self.sending:
+            now = monotonic()
+            self.send_outbox(now - self.flushed_at)
+            self.flushed_at = monotonic()
+
+    def flush_held(self) -> None:
+        """Called by the watching thread: send results that the main thread is too busy to send."""
+        if self.outbox.head and monotonic() - self.flushed_at >= HOLD_S and self.sending.acquire(blocking=False):
+            try:
+                self.send_outbox(0.0)
+            except (OSError, ValueError):
+                pass  # the main thread will find out at the right input
+            finally:
+                self.sending.release()
+
+    def send_outbox(self, busy_s: float) -> None:
+        all_plain, self.all_plain = self.all_plain, True
+        head, body = self.outbox.take()
+        if head:
+            first, self.first = self.first, self.first + len(head)
+            send_all(self.sock, to_parts(RESULTS, first, busy_s, head, body, all_plain=all_plain))
+
+    def end_if_condemned(self, signum: int, frame: object) -> None:
+        """A SIGTERM to a whole process group is the parent's to handle; one after our time is up is for us."""
+        if self.slot[CONDEMNED] and self.slot[PHASE] == RUNNING and not self.sending.locked():
+            raise Condemned
+
+    def leave(self) -> None:
+        """Time is up: what was finished before still leaves, then the process ends."""
+        self.flush()
+        os._exit(0)
+
+    def abandon(self) -> None:
+        """In a process that the function forked: it is not the worker, whatever it goes on to do."""
+        global _slot
+        _slot = None
+        self.sock.close()
+        self.slot.release()
+
+
+class _ResultUnreadable(Unreadable):
+    """The value that cannot be pickled is the function's result."""

@@ -1,0 +1,171 @@
+"""The process runner: a function over inputs in several processes, where a death costs exactly one input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from typing import Any, ClassVar, Self, TypeVar, get_args
+
+import msgspec
+from returns.result import Failure, Result, Success
+
+from runners.errors import RunnerError
+from runners.pool.batch import Batch
+from runners.pool.feed import Feed
+from runners.pool.launch import StartMethod
+from runners.pool.loop import Limits, Stream
+from runners.pool.picklable import name_of, pickle_function
+from runners.pool.staff import Staff
+from runners.pool.team import Team
+from runners.pool.worker import FLUSH_S, pulse
+from runners.pool.worker import Settings as worker_settings
+from runners.protocol import Crash
+from runners.streaming import StreamRunner, raise_crash
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ProcessRunner(StreamRunner):
+    """Runs a picklable function in worker processes; a killed or hung worker costs exactly the input it was on.
+
+    ``max_workers``: how many processes; default: as many as this process may use processors.
+    ``start_method``: ``"fork"``, ``"forkserver"`` or ``"spawn"``.
+    By default a worker is forked where this process has exactly one thread, and comes from a fork server elsewhere:
+    a fork is quick, but copies the locks that other threads hold, which then are never released.
+    ``timeout``: seconds that one input may take before its worker is killed and replaced.
+    ``crash_retries``: how often an input whose worker died runs again, alone; for machines
+    where the kernel's memory killer may have hit an innocent worker.
+    ``max_memory``: bytes of address space that a worker may take beyond what it starts with;
+    an input that needs more ends with ``MemoryError``.
+    ``deliver_each``: send every result before the next input starts, so that nothing finished ever runs again.
+    By default results leave after each millisecond of work, and that much may run again when a worker dies.
+
+    ``with runner:`` keeps the workers for the next batch. Several threads may use one runner at once.
+
+    >>> runner = ProcessRunner(max_workers=2)
+    >>> runner.run(abs, [-1, 2, -3])
+    [1, 2, 3]
+    >>> [type(result).__name__ for _, result in sorted(runner.stream(int, ["7", "?"]))]
+    ['Success', 'Failure']
+    """
+
+    crosses_processes: ClassVar[bool] = True
+    pulse: ClassVar[Callable[[int, float | None], None] | None] = staticmethod(pulse)
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        start_method: StartMethod | None = None,
+        timeout: float | None = None,
+        crash_retries: int = 0,
+        max_memory: int | None = None,
+        *,
+        deliver_each: bool = False,
+    ) -> None:
+        _check("max_workers", max_workers, max_workers is None or max_workers >= 1, "a number from 1")
+        methods = ", ".join(get_args(StartMethod))
+        _check("start_method", start_method, start_method is None or start_method in get_args(StartMethod), methods)
+        _check("timeout", timeout, timeout is None or timeout > 0, "seconds, more than 0")
+        _check("crash_retries", crash_retries, crash_retries >= 0, "a number from 0")
+        _check("max_memory", max_memory, max_memory is None or max_memory > 0, "a number of bytes")
+        self._settings = _Settings(
+            max_workers=max_workers or len(os.sched_getaffinity(0)),
+            start_method=start_method,
+            timeout=timeout,
+            crash_retries=crash_retries,
+            max_memory=max_memory,
+            deliver_each=deliver_each,
+        )
+        self._staff = Staff(self._make_team)
+
+    @property
+    def workers(self) -> int:
+        """How many processes there are at most."""
+        return self._settings.max_workers
+
+    def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
+        """Yield ``(position, result)`` for every input as it finishes; never raises what ``func`` raises.
+
+        What ``inputs`` raises is raised after everything pulled before it has been yielded.
+        Raises ``RunnerError`` at once if ``func`` cannot be pickled, and on the first result if no worker can load it.
+        """
+        return _results(self._batches(func, inputs))
+
+    def run(self, func: Callable[[T], R], inputs: Iterable[T]) -> list[R]:
+        """Apply ``func`` to every input and return the results in input order.
+
+        The first failure to arrive stops the run: the exception of ``func`` is raised where it survived,
+        else ``InputFailed``, which names the input.
+        """
+        results: list[Any] = []
+        with closing(self._batches(func, inputs)) as batches:
+            for first, values, crashes in batches:
+                for position, crash in crashes.items():
+                    raise_crash(position, crash)
+                missing = first + len(values) - len(results)
+                if missing > 0:
+                    results.extend([None] * missing)
+                results[first : first + len(values)] = values
+        return results
+
+    def _batches(self, func: Callable[[T], R], inputs: Iterable[T]) -> Generator[Batch, None, None]:
+        return self._work(name_of(func), pickle_function(func), Feed(inputs))
+
+    def _work(self, name: str, function: bytes, feed: Feed) -> Generator[Batch, None, None]:
+        limits = Limits(self._settings.timeout, self._settings.crash_retries)
+        with self._staff.borrow() as team:
+            yield from Stream(team, name, function, feed, limits).batches()
+
+    def _make_team(self) -> Team:
+        settings = self._settings
+        worker = worker_settings(0.0 if settings.deliver_each else FLUSH_S, settings.max_memory)
+        return Team(settings.max_workers, settings.start_method, worker)
+
+    def __enter__(self) -> Self:
+        """Keep workers from here on until the outermost ``with`` ends."""
+        self._staff.enter()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._staff.leave()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._settings,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProcessRunner) and self._settings == other._settings
+
+    def __hash__(self) -> int:
+        return hash(self._settings)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={getattr(self._settings, name)!r}" for name in self._settings.__struct_fields__)
+        return f"ProcessRunner({given})"
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    max_workers: int
+    start_method: StartMethod | None
+    timeout: float | None
+    crash_retries: int
+    max_memory: int | None
+    deliver_each: bool
+
+
+def _rebuild(settings: _Settings) -> ProcessRunner:
+    return ProcessRunner(**msgspec.structs.asdict(settings))
+
+
+def _results(batches: Generator[Batch, None, None]) -> Iterator[tuple[int, Result[Any, Crash]]]:
+    with closing(batches):
+        for first, values, crashes in batches:
+            for position, value in enumerate(values, first):
+                crash = crashes.get(position)
+                yield position, Success(value) if crash is None else Failure(crash)
+
+
+def _check(name: str, value: object, is_good: bool, wanted: str) -> None:
+    if not is_good:
+        raise RunnerError(f"ProcessRunner cannot use {name}={value!r}; it takes {wanted}")
