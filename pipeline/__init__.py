@@ -1,0 +1,112 @@
+"""Batches that do not lose work: named steps, typed results, and a retry that is a slice of the pipeline.
+
+>>> from pipeline import Failure, Processor, Result, Success, step, to_inputs
+>>> @step("validation")
+... def validate(text: str) -> Result[float, str]:
+...     return Success(float(text)) if text.isdigit() else Failure(f"not a number: {text!r}")
+>>> processor = Processor(pipeline=validate, aggregate=sum)
+>>> processor.execute(to_inputs(["1", "2"])).output
+3.0
+>>> processor.execute(to_inputs(["1", "two"])).failed[0].message
+"not a number: 'two'"
+"""
+
+from __future__ import annotations
+
+from returns.result import Failure, Result, Success
+
+from pipeline.aggregate import Aggregate, Merged, collect, merge_factors
+from pipeline.baseprocessor import BaseProcessor
+from pipeline.compose import Pipeline, StepFailure
+from pipeline.configurable import configurable
+from pipeline.errors import (
+    DuplicateStep,
+    ForgottenReturn,
+    InvalidSetting,
+    InvalidStep,
+    MergeConflict,
+    NotPicklable,
+    PipelineError,
+    RunFailed,
+    RunInterrupted,
+    StepMismatch,
+    UnknownStep,
+)
+from pipeline.events import Event, Observer
+from pipeline.inputs import to_inputs
+from pipeline.metrics import Metrics, StepMetrics
+from pipeline.model import (
+    Attempt,
+    Completed,
+    Conflict,
+    ExecutionContext,
+    Failed,
+    NotRun,
+    Outcome,
+    Payload,
+    Plan,
+    PlannedInput,
+    ProcessorInput,
+    Skipped,
+    Succeeded,
+)
+from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
+from pipeline.processor import Processor
+from pipeline.result import ProcessingResult
+from pipeline.step import Step, is_failure, is_success, step
+from pipeline.stepcontext import StepContext
+
+__all__ = [
+    "Aggregate",
+    "Attempt",
+    "BaseProcessor",
+    "Cache",
+    "CircuitBreaker",
+    "Completed",
+    "ConcurrencyLimit",
+    "Conflict",
+    "DuplicateStep",
+    "Event",
+    "ExecutionContext",
+    "Failed",
+    "Failure",
+    "ForgottenReturn",
+    "InvalidSetting",
+    "InvalidStep",
+    "MergeConflict",
+    "Merged",
+    "Metrics",
+    "NotPicklable",
+    "NotRun",
+    "Observer",
+    "Outcome",
+    "Payload",
+    "Pipeline",
+    "PipelineError",
+    "Plan",
+    "PlannedInput",
+    "ProcessingResult",
+    "Processor",
+    "ProcessorInput",
+    "RateLimit",
+    "Result",
+    "Retry",
+    "RunFailed",
+    "RunInterrupted",
+    "Skipped",
+    "Step",
+    "StepContext",
+    "StepFailure",
+    "StepMetrics",
+    "StepMismatch",
+    "Succeeded",
+    "Success",
+    "UnknownStep",
+    "collect",
+    "configurable",
+    "is_failure",
+    "is_success",
+    "merge_factors",
+    "step",
+    "to_inputs",
+]

@@ -1,0 +1,23 @@
+"""The fingerprints of a pipeline's code, read once, when something first asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import fingerprint
+from pipeline.step import Step
+
+
+class CodeOf:
+    """Calling it gives step name → fingerprint of the step's code; ``None`` where the code cannot be seen."""
+
+    def __init__(self, steps: Sequence[Step[Any, Any, Any]]) -> None:
+        self.steps = tuple(steps)
+        self._digests: dict[str, str | None] | None = None
+
+    def __call__(self) -> dict[str, str | None]:
+        if self._digests is None:
+            seen = {step.name: fingerprint.of_code(step.fn, version=step.version).digest for step in self.steps}
+            self._digests = seen
+        return self._digests

@@ -1,0 +1,269 @@
+"""A pipeline: an immutable sequence of named steps, composed with ``>>`` and cut by name."""
+
+from __future__ import annotations
+
+from asyncio import run as run_to_the_end
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from types import NoneType
+from typing import Any, Generic, Never, overload
+
+import msgspec
+from returns.result import Failure, Result, Success
+from typing_extensions import TypeVar
+
+from pipeline.errors import DuplicateStep, InvalidStep, StepMismatch, UnknownStep, did_you_mean
+from pipeline.model import Payload
+from pipeline.step import Step
+from pipeline.walk import Call, Stop, Waiting, walk
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+E = TypeVar("E")
+E2 = TypeVar("E2")
+X = TypeVar("X")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_co = TypeVar("B_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True, default=Never)
+V_co = TypeVar("V_co", covariant=True)
+
+
+class StepFailure(msgspec.Struct, Generic[V_co], frozen=True):
+    """What ``pipeline(value)`` fails with: the step, the error itself, and the payload to go on from."""
+
+    step: str
+    error: V_co
+    payload: Payload
+
+
+class Pipeline(Generic[A_contra, B_co, E_co]):
+    """Named steps in order, from ``A`` to ``B``, failing with one of ``E``. Immutable, hashable, picklable.
+
+    Calling it runs one value and stops at the first failure; ``resume`` starts at a step.
+
+    >>> from pipeline import step
+    >>> double = step("double")(lambda n: n * 2)
+    >>> invert = step("invert")(lambda n: 1 / n)
+    >>> both = double >> invert
+    >>> both, both["invert":], both(2)
+    (<Pipeline double >> invert>, <Pipeline invert>, <Success: 0.25>)
+    >>> failure = both(0).failure()
+    >>> failure.step, failure.error, failure.payload.data
+    ('invert', ZeroDivisionError('division by zero'), 0)
+    >>> both.resume("invert", 4)
+    <Success: 0.25>
+    """
+
+    __slots__ = ("__dict__", "_steps")
+
+    def __init__(self, *steps: Step[Any, Any, Any]) -> None:
+        self._steps = _checked(steps)
+
+    @staticmethod
+    def of(steps: Iterable[Step[Any, Any, Any]]) -> Pipeline[Any, Any, Any]:
+        """A pipeline of steps known at run time; the types between them are not checked before it runs."""
+        return Pipeline(*steps)
+
+    @property
+    def steps(self) -> tuple[Step[Any, Any, Any], ...]:
+        """The steps in order."""
+        return self._steps
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps in order."""
+        return tuple(step.name for step in self._steps)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether a step is async."""
+        return any(step.is_async for step in self._steps)
+
+    def then(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
+        """This pipeline followed by a step or another pipeline."""
+        return Pipeline(*self._steps, *steps_of(following))
+
+    def __rshift__(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
+        return Pipeline(*self._steps, *steps_of(following))
+
+    def index(self, step: str | Step[Any, Any, Any]) -> int:
+        """The place of a step, from 0, by name or by step object."""
+        if isinstance(step, Step):
+            if step in self._steps:
+                return self._steps.index(step)
+            raise UnknownStep(f"{step!r} is not in pipeline ({self}); cut with one of its own steps")
+        if step in self.names:
+            return self.names.index(step)
+        raise UnknownStep(f"no step {step!r} in pipeline ({self}){did_you_mean(step, self.names)}")
+
+    def find(self, name: str) -> int | None:
+        """The place of the step that has, or once had, this name; ``None`` when there is none."""
+        if name in self.names:
+            return self.names.index(name)
+        return next((place for place, step in enumerate(self._steps) if name in step.aliases), None)
+
+    def replace(self, name: str, step: Step[Any, Any, Any]) -> Pipeline[A_contra, B_co, Any]:
+        """A pipeline with another step in the place of ``name``."""
+        place = self.index(name)
+        return Pipeline(*self._steps[:place], step, *self._steps[place + 1 :])
+
+    @overload
+    def __getitem__(self, at: int | str, /) -> Step[Any, Any, Any]: ...
+    @overload
+    def __getitem__(self, at: slice[Step[X, Any, Any], None, None], /) -> Pipeline[X, B_co, E_co]: ...
+    @overload
+    def __getitem__(self, at: slice[None, Step[X, Any, Any], None], /) -> Pipeline[A_contra, X, E_co]: ...
+    @overload
+    def __getitem__(self, at: slice[Any, Any, Any], /) -> Pipeline[Any, Any, E_co]: ...
+    def __getitem__(self, at: Any, /) -> Any:
+        if not isinstance(at, slice):
+            return self._steps[at if isinstance(at, int) else self.index(at)]
+        if at.step is not None:
+            raise UnknownStep(f"a pipeline has no stride, got {at.step!r}; steps run in their order")
+        return Pipeline(*self._steps[self._bound(at.start) : self._bound(at.stop)])
+
+    def _bound(self, at: int | str | Step[Any, Any, Any] | None) -> int | None:
+        return at if at is None or isinstance(at, int) else self.index(at)
+
+    def __call__(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
+        """Run one value through every step, without policies. Async steps are run to their end."""
+        return (
+            self._result(walk(self._calls, 0, value, [], []))
+            if not self.is_async
+            else run_to_the_end(self.acall(value))
+        )
+
+    async def acall(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
+        """``__call__`` for a caller with a running event loop."""
+        return await self._awaited(0, value)
+
+    def resume(self, at: str | Step[Any, Any, Any], value: Any) -> Result[B_co, StepFailure[E_co | Exception]]:
+        """Run one value from a step on; ``value`` is what enters that step."""
+        return self[self.index(at) :](value)
+
+    async def _awaited(self, index: int, value: Any) -> Result[Any, Any]:
+        end = walk(self._calls, index, value, [], [])
+        while isinstance(end, Waiting):
+            end = walk(self._calls, end.index, end.value, [], [], answered=(await answer_of(end.awaitable), end.before))
+        return self._result(end)
+
+    @cached_property
+    def _calls(self) -> tuple[Call, ...]:
+        return tuple(_bare(step) for step in self._steps)
+
+    def _result(self, end: Any) -> Result[Any, Any]:
+        if not isinstance(end, Stop):
+            return Success(end)
+        step = self.names[end.index]
+        payload = Payload(step=step, exception=end.exception, message=end.message, data=end.data)
+        return Failure(StepFailure(step, end.error, payload))
+
+    def check_types(self) -> None:
+        """Raise ``StepMismatch`` where a declared output clearly cannot enter the next step.
+
+        For steps composed at run time; a type checker finds the same earlier, and more.
+        """
+        for before, after in zip(self._steps, self._steps[1:], strict=False):
+            if not _may_follow(before.output_type, after.input_type):
+                raise StepMismatch(
+                    f"step {after.name!r} takes {_name(after.input_type)}, but {before.name!r} before it gives "
+                    f"{_name(before.output_type)}; put a step between them or correct an annotation"
+                )
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.names if isinstance(item, str) else item in self._steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Step[Any, Any, Any]]:
+        return iter(self._steps)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pipeline) and self._steps == other._steps
+
+    def __hash__(self) -> int:
+        return hash(self._steps)
+
+    def __str__(self) -> str:
+        return " >> ".join(self.names)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self}>" if self._steps else "<Pipeline (empty)>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pipeline, self._steps
+
+
+async def answer_of(awaitable: Any) -> Callable[[Any], Any]:
+    """Await a call and give a function with the same answer, or the same exception."""
+    try:
+        answer = await awaitable
+    except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
+        return _raises(error)
+    return lambda _value: answer
+
+
+def _raises(error: BaseException) -> Callable[[Any], Any]:
+    def raise_again(_value: Any) -> Any:
+        raise error
+
+    return raise_again
+
+
+def steps_of(part: Any) -> tuple[Step[Any, Any, Any], ...]:
+    """The steps of a pipeline, or a step alone; anything else is refused with the cure."""
+    if isinstance(part, Pipeline):
+        return part.steps
+    if isinstance(part, Step):
+        return (part,)
+    raise InvalidStep(f"a pipeline is made of steps, got {part!r}; make a step of it with step(fn) or @step('name')")
+
+
+def _checked(steps: tuple[Any, ...]) -> tuple[Step[Any, Any, Any], ...]:
+    steps = tuple(step for part in steps for step in steps_of(part))
+    places: dict[str, int] = {}
+    for place, step in enumerate(steps):
+        for name in {step.name, *step.aliases}:
+            if name in places:
+                first, second = places[name] + 1, place + 1
+                raise DuplicateStep(
+                    f"step {name!r} stands at places {first} and {second}; a resume could not tell them apart. "
+                    f"Give one another name: {step.name}.replace(name=...)"
+                )
+            places[name] = place
+    return steps
+
+
+def _bare(step: Step[Any, Any, Any]) -> Call:
+    fn = _with_context(step) if step.wants_context else step.fn
+    return Call(step, _awaiting(fn) if step.is_async else fn)
+
+
+def _with_context(step: Step[Any, Any, Any]) -> Callable[[Any], Any]:
+    return lambda value: step.fn(value, *step.context_arguments())
+
+
+def _awaiting(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: Waiting(fn(value))
+
+
+def _may_follow(given: Any, taken: Any) -> bool:
+    plain = isinstance(given, type) and isinstance(taken, type) and taken is not object
+    if (
+        not plain
+        or getattr(taken, "_is_protocol", False)
+        or (hasattr(taken, "__subclasshook__") and _is_abstract(taken))
+    ):
+        return True
+    numbers = {(int, float), (int, complex), (float, complex), (bool, float), (bool, complex)}
+    return issubclass(given, taken) or (given, taken) in numbers or given is NoneType
+
+
+def _is_abstract(declared: type) -> bool:
+    return bool(getattr(declared, "__abstractmethods__", None))
+
+
+def _name(declared: Any) -> str:
+    return declared.__name__ if isinstance(declared, type) else str(declared)

@@ -1,0 +1,128 @@
+"""A configurable step: a factory that fills in the settings and gives a typed, picklable step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, Never, ParamSpec, overload
+
+from returns.result import Result
+from typing_extensions import TypeVar
+
+from pipeline import signature
+from pipeline.errors import InvalidStep
+from pipeline.step import Step
+
+A = TypeVar("A")
+B = TypeVar("B")
+E = TypeVar("E")
+P = ParamSpec("P")
+
+
+class Configured:
+    """A configurable step's function with its settings filled in; it pickles by the factory's name."""
+
+    def __init__(
+        self, factory: Configurable[Any, ..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.factory = factory
+        self.args = args
+        self.kwargs = kwargs
+        functools.update_wrapper(self, factory.fn)
+
+    def __call__(self, value: Any) -> Any:
+        return self.factory.fn(value, *self.args, **self.kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Configured) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self.factory.fn)
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.factory.fn, self.args, self.kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Configured, (self.factory, self.args, self.kwargs)
+
+
+class Configurable(Generic[A, P, B, E]):
+    """A factory of steps: call it with the settings, and it gives the step."""
+
+    def __init__(self, fn: Callable[..., Any], name: str, settings: dict[str, Any]) -> None:
+        self.fn = fn
+        self.name = name
+        self.settings = settings
+        functools.update_wrapper(self, fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Step[A, B, E]:
+        return Step(self.name, Configured(self, args, kwargs), **self.settings)
+
+    def __repr__(self) -> str:
+        return f"<configurable step {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if signature.at_its_name(self.fn) is self:
+            return self.fn.__qualname__
+        return Configurable, (self.fn, self.name, self.settings)
+
+
+class ConfigurableDecorator:
+    """What ``configurable("top")`` gives: it turns a function of a value and settings into a factory of steps."""
+
+    def __init__(self, name: str | None, settings: dict[str, Any]) -> None:
+        self.name = name
+        self.settings = settings
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[Concatenate[A, P], Coroutine[Any, Any, Result[B, E]]]
+    ) -> Configurable[A, P, B, E]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[A, P], Coroutine[Any, Any, B]]) -> Configurable[A, P, B, Never]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[Concatenate[A, P], Result[B, E]]
+    ) -> Configurable[A, P, B, E]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[A, P], B]) -> Configurable[A, P, B, Never]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Configurable[Any, ..., Any, Any]:
+        return Configurable(fn, self.name or fn.__name__, self.settings)
+
+
+@overload
+def configurable(fn: str, /, **settings: Any) -> ConfigurableDecorator: ...
+@overload
+def configurable(  # type: ignore[overload-overlap]
+    fn: Callable[Concatenate[A, P], Coroutine[Any, Any, Result[B, E]]], /
+) -> Configurable[A, P, B, E]: ...
+@overload
+def configurable(fn: Callable[Concatenate[A, P], Coroutine[Any, Any, B]], /) -> Configurable[A, P, B, Never]: ...
+@overload
+def configurable(  # type: ignore[overload-overlap]
+    fn: Callable[Concatenate[A, P], Result[B, E]], /
+) -> Configurable[A, P, B, E]: ...
+@overload
+def configurable(fn: Callable[Concatenate[A, P], B], /) -> Configurable[A, P, B, Never]: ...
+def configurable(fn: Any, /, **settings: Any) -> Any:
+    """A factory of steps from a function of a value and settings: ``@configurable`` or ``@configurable("top")``.
+
+    After the name it takes what ``step`` takes. ``functools.partial`` would lose the input type in mypy.
+
+    >>> @configurable
+    ... def top(rows: list[int], *, n: int) -> list[int]:
+    ...     return sorted(rows)[-n:]
+    >>> top(n=2)([3, 1, 2])
+    <Success: [2, 3]>
+    >>> top(n=2)("abc" * 0)
+    <Success: []>
+    >>> top(n=None)([1]).failure()
+    TypeError("bad operand type for unary -: 'NoneType'")
+    """
+    if isinstance(fn, str):
+        return ConfigurableDecorator(fn, settings)
+    if not callable(fn):
+        raise InvalidStep(
+            f"configurable() takes a name or a function, got {fn!r}; write @configurable above a function"
+        )
+    return ConfigurableDecorator(None, settings)(fn)

@@ -1,0 +1,66 @@
+"""An error as bounded data: its name, its message and where it was raised.
+
+Nothing here fails, whatever the error does when it is asked: its ``__str__`` may raise or give a megabyte.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.model import Frame
+
+MESSAGE_LIMIT = 10_000
+"""Characters of a message that are kept."""
+
+FRAME_LIMIT = 20
+"""Frames of a traceback that are kept, the innermost."""
+
+_HERE = str(Path(__file__).parent)
+
+
+def describe(error: Any) -> tuple[str, str]:
+    """The name and the message of what a step failed with: an exception, or the value of a ``Failure``.
+
+    >>> describe(ValueError("no total")), describe("no total")
+    (('ValueError', 'no total'), ('Failure', 'no total'))
+    """
+    name = "Failure" if isinstance(error, str) else type(error).__name__
+    return name, bounded(_text_of(error))
+
+
+def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """``text``, or its beginning and its full length.
+
+    >>> bounded("a" * 12, limit=10)
+    'aaaaaaaaaa... (12 characters in all)'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters in all)"
+
+
+def frames_of(error: Any) -> tuple[Frame, ...]:
+    """Where an exception was raised, outermost first, without this package's own frames at the outside."""
+    frames: list[Frame] = []
+    at: TracebackType | None = getattr(error, "__traceback__", None) if isinstance(error, BaseException) else None
+    while at is not None:
+        code = at.tb_frame.f_code
+        frames.append((code.co_filename, at.tb_lineno, code.co_name))
+        at = at.tb_next
+        if len(frames) > 2 * FRAME_LIMIT:
+            del frames[:FRAME_LIMIT]
+    while frames and frames[0][0].startswith(_HERE):
+        frames.pop(0)
+    return tuple(frames[-FRAME_LIMIT:])
+
+
+def _text_of(error: Any) -> str:
+    if isinstance(error, str):
+        return error
+    try:
+        message = getattr(error, "message", None)
+        if isinstance(message, str) and not isinstance(error, BaseException):
+            return message
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an error that cannot say what it is must not hide that it happened
+        return f"<no message: {type(error).__name__}.__str__ raised {type(broken).__name__}>"

@@ -1,0 +1,84 @@
+"""What a programmer did wrong, raised early; what a run can meet is a value (see ``model``).
+
+Every message is subject, problem, cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.result import ProcessingResult
+
+
+class PipelineError(Exception):
+    """The root of everything this package raises for a mistake in the calling code."""
+
+
+class UnknownStep(PipelineError, LookupError):
+    """A name that no step of the pipeline has."""
+
+
+class DuplicateStep(PipelineError, ValueError):
+    """Two steps of one pipeline with the same name: a resume could not tell them apart."""
+
+
+class StepMismatch(PipelineError, TypeError):
+    """A step whose declared input type cannot take the declared output of the step before it."""
+
+
+class InvalidStep(PipelineError, TypeError):
+    """Something that cannot be a step."""
+
+
+class NotPicklable(PipelineError, TypeError):
+    """A step that cannot cross a process boundary, found before any worker started."""
+
+
+class InvalidSetting(PipelineError, ValueError):
+    """A setting outside its domain."""
+
+
+class MergeConflict(PipelineError, ValueError):
+    """Inputs that disagree about a factor, under ``merge_factors(conflict="error")``."""
+
+
+class ForgottenReturn(TypeError):
+    """What a step fails with when it returned ``None`` although its declared output is not optional."""
+
+
+class RunFailed(PipelineError, RuntimeError):
+    """The run could not go on; ``result`` holds every outcome so far, and what did not run as ``NotRun``.
+
+    Raised when the iterable of inputs itself raises (that error is the ``__cause__``).
+    """
+
+    def __init__(self, message: str, result: ProcessingResult[Any, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM stopped the run; ``result`` holds every outcome, the rest as ``NotRun``."""
+
+    def __init__(self, message: str, result: ProcessingResult[Any, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class StopNow(KeyboardInterrupt):
+    """The second Ctrl-C or SIGTERM: stop without waiting for what is in flight. Steps cannot swallow it as failure."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The ending of a message about a misspelt name.
+
+    >>> did_you_mean("extract", ["validation", "extraction"])
+    "; did you mean 'extraction'?"
+    >>> did_you_mean("x", ["validation"])
+    ''
+    """
+    close = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,152 @@
+"""What happened, as data, and who may listen.
+
+Events of one input are told together when it has left its worker, so that they are the same on every runner;
+``at`` is when each thing happened (seconds since the epoch), ``sequence`` is the order in which it was told.
+Data never travels in an event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from time import time
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from pipeline.model import FailureKind
+
+_LOGGER = logging.getLogger("pipeline.events")
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event"):
+    """What all events have in common."""
+
+    run_id: str
+    at: float
+    sequence: int = 0
+
+
+class RunStarted(Happening, frozen=True, kw_only=True):
+    """A run begins; ``inputs`` is how many, or ``None`` for a stream."""
+
+    processor: str
+    steps: tuple[str, ...]
+    inputs: int | None
+    retry_count: int = 0
+
+
+class InputStarted(Happening, frozen=True, kw_only=True):
+    """A worker began with an input, at ``step``."""
+
+    input_id: str
+    step: str
+
+
+class StepStarted(Happening, frozen=True, kw_only=True):
+    """A step began on an input."""
+
+    input_id: str
+    step: str
+
+
+class StepFinished(Happening, frozen=True, kw_only=True):
+    """A step succeeded on an input."""
+
+    input_id: str
+    step: str
+    duration_s: float
+
+
+class StepRetried(Happening, frozen=True, kw_only=True):
+    """A try failed and the step was called again."""
+
+    input_id: str
+    step: str
+    exception: str
+    message: str
+
+
+class StepFailed(Happening, frozen=True, kw_only=True):
+    """A step failed on an input, for good in this run."""
+
+    input_id: str
+    step: str
+    kind: FailureKind
+    exception: str
+    message: str
+    duration_s: float
+
+
+class InputFinished(Happening, frozen=True, kw_only=True):
+    """An input has its outcome: ``succeeded``, ``skipped``, ``failed`` or ``not_run``."""
+
+    input_id: str
+    status: str
+    duration_s: float
+
+
+class CodeChanged(Happening, frozen=True, kw_only=True):
+    """An input goes on although the code of a step it had finished has changed since."""
+
+    input_id: str
+    step: str
+
+
+class RunFinished(Happening, frozen=True, kw_only=True):
+    """A run is over."""
+
+    success: bool
+    succeeded: int
+    failed: int
+    not_run: int
+    duration_s: float
+    stopped: str | None = None
+
+
+Event: TypeAlias = (
+    RunStarted
+    | InputStarted
+    | StepStarted
+    | StepFinished
+    | StepRetried
+    | StepFailed
+    | InputFinished
+    | CodeChanged
+    | RunFinished
+)
+
+
+class Observer(Protocol):
+    """Something that is told what happens. It is called by the thread that consumes the run, one event at a time."""
+
+    def on_event(self, event: Event, /) -> None:
+        """Take one event. What this raises is logged and does no harm to the run."""
+        ...
+
+
+class Announcer:
+    """Numbers events and tells them to every observer; does nothing when there is none."""
+
+    def __init__(self, observers: Sequence[Observer], run_id: str) -> None:
+        self.observers = list(observers)
+        self.run_id = run_id
+        self.sequence = 0
+
+    def tell(self, event_type: type[Any], /, at: float | None = None, **facts: Any) -> None:
+        """Make one event of ``event_type``, that happened at ``at`` or else now, and hand it to the observers."""
+        if not self.observers:
+            return
+        self.sequence += 1
+        event = event_type(run_id=self.run_id, at=time() if at is None else at, sequence=self.sequence, **facts)
+        for observer in list(self.observers):
+            try:
+                observer.on_event(event)
+            except Exception:
+                self.observers.remove(observer)
+                _LOGGER.warning(
+                    "observer %r raised and is not told of this run any more",
+                    type(observer).__name__,
+                    exc_info=True,
+                    extra={"run_id": self.run_id},
+                )

@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM while a run is in progress: the first asks it to stop, the second stops it now."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from pipeline.errors import StopNow
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def asking_to_stop(stop: Callable[[str], None]) -> Iterator[None]:
+    """Call ``stop(reason)`` at the first signal, raise ``StopNow`` at the second.
+
+    Only the main thread may handle signals; elsewhere, and where a program set its own handler, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            raise StopNow(f"stopped by a second {signal.Signals(number).name}")
+        stop(f"interrupted by {signal.Signals(number).name}")
+
+    ours = [number for number in SIGNALS if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)]
+    before = {number: signal.signal(number, on_signal) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,234 @@
+"""Where one input starts, with what, and why. Nothing runs here.
+
+payload          decision
+───────          ────────
+none, no step    Run from the first step
+Completed        Skip, unless the input changed
+a known step     Run from there with what entered it, as the step's declared type
+anything else    Refuse: never a silent restart
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, assert_never
+
+import msgspec
+
+from pipeline import codec, fingerprint
+from pipeline.compose import Pipeline
+from pipeline.errors import InvalidSetting, did_you_mean
+from pipeline.model import Completed, Failed, Payload, PlannedInput, ProcessorInput
+from pipeline.step import RESERVED
+
+OnChange: TypeAlias = Literal["restart", "error", "resume"]
+Code: TypeAlias = Mapping[str, str | None]
+
+
+class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do when something is no longer as it was when the input stopped."""
+
+    on_input_change: OnChange = "restart"
+    on_code_change: OnChange = "resume"
+    on_bad_payload: Literal["restart", "error"] = "error"
+    registry: codec.Registry | None = None
+
+    def __post_init__(self) -> None:
+        changes = ("restart", "error", "resume")
+        allowed = {"on_input_change": changes, "on_code_change": changes, "on_bad_payload": changes[:2]}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise InvalidSetting(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, values))}")
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Run from step ``index`` (0 is the first) with ``value``. ``changed`` names finished steps with new code."""
+
+    index: int
+    value: Any
+    reason: str
+    payload: Payload | None = None
+    changed: tuple[str, ...] = ()
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """Already successful: keep ``output``."""
+
+    output: Any
+    run_id: str | None
+    reason: str
+    changed: tuple[str, ...] = ()
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """The input cannot be resumed; ``failed`` is its outcome."""
+
+    failed: Failed
+
+
+Decision: TypeAlias = Run | Skip | Refuse
+
+
+class BadPayload(ValueError):
+    """Why a payload cannot be gone on from; inside this module only."""
+
+
+def decide(
+    pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], rules: ResumeRules, code: Callable[[], Code]
+) -> Decision:
+    """Where ``item`` starts under ``rules``; ``code`` gives the fingerprints of the steps' code, when needed."""
+    if item.payload is None:
+        return Run(0, item.data, "no payload: from the first step")
+    try:
+        payload = read_payload(item.payload)
+        if isinstance(payload, Completed):
+            return _of_completed(pipeline, item, payload, rules, code)
+        if not payload.step or payload.step in RESERVED:
+            return Run(0, item.data, "the payload names no step: from the first step", payload)
+        return _of_payload(pipeline, item, payload, rules, code)
+    except BadPayload as problem:
+        if rules.on_bad_payload == "restart":
+            return Run(0, item.data, f"payload not usable, restarted: {problem}")
+        return Refuse(_refused(item, str(problem), "BadPayload"))
+
+
+def read_payload(given: Any) -> Payload | Completed[Any]:
+    """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary."""
+    if isinstance(given, Payload | Completed):
+        return given
+    if not isinstance(given, Mapping):
+        raise BadPayload(
+            f"$: a payload is a dictionary with 'step' and 'data', got {type(given).__name__} {given!r:.80}"
+        )
+    completed = given.get("status") == "completed"
+    if not completed and not given.get("step"):
+        return Payload(step="")
+    if not completed and "data" not in given:
+        raise BadPayload("$.data: missing; a payload holds the value that entered the failed step")
+    try:
+        return msgspec.convert(dict(given), Completed[Any]) if completed else msgspec.convert(dict(given), Payload)
+    except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
+        raise BadPayload(f"the payload is malformed: {error}") from error
+
+
+def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], decision: Decision) -> PlannedInput:
+    """A decision as a person reads it."""
+    match decision:
+        case Run(index, _, reason):
+            names = pipeline.names[index:]
+            return PlannedInput(
+                input_id=item.input_id, action="run", start=next(iter(names), None), steps=names, reason=reason
+            )
+        case Skip(_, _, reason):
+            return PlannedInput(input_id=item.input_id, action="skip", start=None, steps=(), reason=reason)
+        case Refuse(failed):
+            return PlannedInput(input_id=item.input_id, action="refuse", start=None, steps=(), reason=failed.message)
+        case _:
+            assert_never(decision)
+
+
+def _of_completed(
+    pipeline: Pipeline[Any, Any, Any],
+    item: ProcessorInput[Any],
+    done: Completed[Any],
+    rules: ResumeRules,
+    code: Callable[[], Code],
+) -> Decision:
+    if _differs(done.input_fingerprint, item.data):
+        return _on_change(item, rules.on_input_change, "the input changed") or Skip(
+            done.output, done.run_id, "already successful; the input changed since"
+        )
+    changed = _changed_steps(done.code, pipeline.names, code)
+    if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
+        return decision
+    reason = f"already successful; {_told(changed)}" if changed else "already successful"
+    return Skip(done.output, done.run_id, reason, changed)
+
+
+def _of_payload(
+    pipeline: Pipeline[Any, Any, Any],
+    item: ProcessorInput[Any],
+    payload: Payload,
+    rules: ResumeRules,
+    code: Callable[[], Code],
+) -> Decision:
+    index = pipeline.find(payload.step)
+    if index is None:
+        hint = did_you_mean(payload.step, pipeline.names)
+        raise BadPayload(
+            f"$.step: no step {payload.step!r} in pipeline ({pipeline}){hint}. "
+            "If the step was renamed, keep its old name: step('new', aliases=('old',))"
+        )
+    if _input_changed(item, payload, index):
+        if decision := _on_change(item, rules.on_input_change, "the input changed"):
+            return decision
+    changed = _changed_steps(payload.code, pipeline.names[:index], code)
+    if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
+        return decision
+    try:
+        value = codec.conform(payload.data, pipeline[index].input_type, registry=rules.registry)
+    except codec.CodecError as error:
+        raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
+    reason = f"stopped at {payload.step!r}" + (f": {payload.exception}" if payload.exception else "")
+    return Run(index, value, f"{reason}; {_told(changed)}" if changed else reason, payload, changed)
+
+
+def _input_changed(item: ProcessorInput[Any], payload: Payload, index: int) -> bool:
+    if payload.edited:
+        return False
+    if payload.input_fingerprint is None and index == 0:
+        return _differs(fingerprint.of_data(payload.data), item.data)
+    return _differs(payload.input_fingerprint, item.data)
+
+
+def _differs(earlier: str | None, data: Any) -> bool:
+    """Whether data is known to have changed; what cannot be compared counts as unchanged."""
+    if earlier is None:
+        return False
+    now = fingerprint.of_data(data)
+    return now is not None and now != earlier
+
+
+def _changed_steps(earlier: Code, finished: tuple[str, ...], code: Callable[[], Code]) -> tuple[str, ...]:
+    if not earlier:
+        return ()
+    now = code()
+    known = [name for name in finished if earlier.get(name) is not None and now.get(name) is not None]
+    return tuple(name for name in known if earlier[name] != now[name])
+
+
+def _on_change(item: ProcessorInput[Any], rule: OnChange, what: str) -> Decision | None:
+    """The decision when something changed, or ``None`` to go on as if it had not."""
+    if rule == "restart":
+        return Run(0, item.data, f"{what}: from the first step")
+    if rule == "error":
+        cure = "remove its payload to start over, or choose another rule (on_input_change, on_code_change)"
+        return Refuse(_refused(item, f"{what} since it stopped; {cure}", "InputChanged"))
+    return None
+
+
+def _told(changed: tuple[str, ...]) -> str:
+    return f"the code of {', '.join(map(repr, changed))} changed"
+
+
+def _refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:
+    payload = item.payload if isinstance(item.payload, Payload) else _as_given(item)
+    told = msgspec.structs.replace(payload, exception=exception, message=message)
+    return Failed(
+        input_id=item.input_id,
+        step="resume",
+        exception=exception,
+        message=message,
+        payload=told,
+        kind="invalid",
+        retryable=False,
+    )
+
+
+def _as_given(item: ProcessorInput[Any]) -> Payload:
+    """The payload of an input that cannot be read, as far as it can be told."""
+    given = item.payload
+    if isinstance(given, Mapping):
+        step = given.get("step")
+        return Payload(step=step if isinstance(step, str) else "resume", data=given.get("data"))
+    return Payload(step="resume", data=item.data)

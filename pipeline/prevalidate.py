@@ -1,0 +1,47 @@
+"""Which inputs do not belong to a processor: another account, another underwriting, an id used twice."""
+
+from __future__ import annotations
+
+from pipeline.model import Failed, Payload, ProcessorInput
+
+
+class Prevalidation:
+    """Checks inputs one by one against a processor's ids; remembers the ids it has seen."""
+
+    def __init__(self, account_id: str | None, underwriting_id: str | None) -> None:
+        self.expected = {"account_id": account_id, "underwriting_id": underwriting_id}
+        self.seen: set[str] = set()
+
+    def problem(self, item: object) -> str | None:
+        """What is wrong with this input, or ``None``."""
+        if not isinstance(item, ProcessorInput):
+            return f"not a ProcessorInput but {type(item).__name__}; make inputs of plain values with to_inputs(values)"
+        input_id: object = item.input_id
+        if not isinstance(input_id, str) or not input_id:
+            return f"input_id must be a text that is not empty, got {input_id!r}"
+        if input_id in self.seen:
+            return f"input_id {input_id!r} is used twice; ids tell inputs apart when a run is resumed"
+        self.seen.add(input_id)
+        for name, expected in self.expected.items():
+            given = getattr(item, name)
+            if expected is not None and given != expected:
+                return f"{name} {given!r} is not this processor's {name} {expected!r}"
+        return None
+
+
+def offender(item: object, problem: str) -> Failed:
+    """The outcome of an input that does not belong here."""
+    if isinstance(item, ProcessorInput):
+        input_id, data = str(item.input_id), item.data
+    else:
+        input_id, data = f"{item!r:.80}", item
+    payload = Payload(step="prevalidation", exception="PrevalidationError", message=problem, data=data)
+    return Failed(
+        input_id=input_id,
+        step="prevalidation",
+        exception="PrevalidationError",
+        message=problem,
+        payload=payload,
+        kind="invalid",
+        retryable=False,
+    )

@@ -1,0 +1,259 @@
+"""The processor: a pipeline, a runner and the ids of a batch. ``execute`` reads as the way of a datum.
+
+inputs ─▶ prevalidate ─▶ decide ─▶ runner.stream(run_one) ─▶ take ─▶ gather ─▶ ProcessingResult
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Generic, cast, overload
+
+import msgspec
+from typing_extensions import TypeVar, Unpack
+
+from pipeline.aggregate import collect
+from pipeline.codeof import CodeOf
+from pipeline.compose import Pipeline, steps_of
+from pipeline.crossing import check_crossing
+from pipeline.engine import Program, arun_one, run_one
+from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, did_you_mean
+from pipeline.gather import Known, gather
+from pipeline.interrupts import asking_to_stop
+from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
+from pipeline.plan import ResumeRules, describe_decision
+from pipeline.result import ProcessingResult
+from pipeline.run import Arrival, RunInProgress
+from pipeline.runid import new_run_id
+from pipeline.settings import CommonOptions, Options, Settings
+from pipeline.step import Step
+from runners import Runner, SequentialRunner
+
+A = TypeVar("A", default=Any)
+B = TypeVar("B", default=Any)
+R = TypeVar("R", default=Any)
+
+_LOGGER = logging.getLogger("pipeline")
+
+
+class Processor(Generic[A, B, R]):
+    """Runs batches through a pipeline, and lets every input that failed go on from the step that failed it.
+
+    ``aggregate`` makes one result of all outputs, a list of them unless given; ``Options`` has the other arguments.
+    A processor holds no state of a run: ``execute`` may be called from several threads at once.
+
+    >>> from pipeline import Processor, step, to_inputs
+    >>> inverse = Processor(name="inverse", pipeline=step("parse")(int) >> step("invert")(lambda n: 1 / n))
+    >>> inverse.execute(to_inputs(["2", "4"])).output
+    [0.5, 0.25]
+    >>> result = inverse.execute(to_inputs(["2", "0"]))
+    >>> result.success, [(failed.input_id, failed.step, failed.message) for failed in result.failed]
+    (False, [('input-2', 'invert', 'division by zero')])
+    """
+
+    @overload
+    def __init__(
+        self: Processor[A, B, list[B]],
+        *,
+        name: str = ...,
+        pipeline: Pipeline[A, B, Any] | Step[A, B, Any],
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        name: str = ...,
+        pipeline: Pipeline[A, B, Any] | Step[A, B, Any],
+        aggregate: Callable[[Sequence[B]], R],
+        **options: Unpack[Options],
+    ) -> None: ...
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline[Any, Any, Any] | Step[Any, Any, Any],
+        name: str = "processor",
+        aggregate: Callable[[Sequence[Any]], Any] = collect,
+        **options: Unpack[Options],
+    ) -> None:
+        self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
+        self.pipeline.check_types()
+        self.runner: Runner = options.get("runner") or SequentialRunner()
+        self.settings = _settings(name, aggregate, options, CodeOf(self.pipeline.steps))
+
+    @property
+    def name(self) -> str:
+        """The processor's name."""
+        return self.settings.name
+
+    def execute(
+        self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
+    ) -> ProcessingResult[B, R]:
+        """Run every input to its end and return all outcomes in input order.
+
+        Nothing that an input meets is raised. ``RunInterrupted`` (Ctrl-C, SIGTERM) and ``RunFailed`` (the inputs
+        themselves raised, or the runner did) carry the result so far.
+        """
+        run = self._begin(context, inputs)
+        for arrival in self._arrivals(run, run.items):
+            run.keep(arrival)
+        return self._end(run)
+
+    async def aexecute(
+        self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
+    ) -> ProcessingResult[B, R]:
+        """``execute`` for a caller with a running event loop, which is not blocked."""
+        run = self._begin(context, inputs)
+        async for arrival in self._aarrivals(run, run.items):
+            run.keep(arrival)
+        return self._end(run)
+
+    def stream(
+        self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
+    ) -> Iterator[Outcome[B]]:
+        """Yield each outcome as its input finishes; memory is bounded, ``inputs`` may be endless.
+
+        Inputs that do not belong fail on their own, because those to come cannot be seen.
+        Closing the iterator stops the workers.
+        """
+        run = self._begin(context)
+        for arrival in self._arrivals(run, inputs):
+            yield arrival.outcome
+        self._end_stream(run)
+
+    async def astream(
+        self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
+    ) -> AsyncIterator[Outcome[B]]:
+        """``stream`` for a caller with a running event loop."""
+        run = self._begin(context)
+        async for arrival in self._aarrivals(run, inputs):
+            yield arrival.outcome
+        self._end_stream(run)
+
+    def retry(self, result: ProcessingResult[B, R]) -> ProcessingResult[B, R]:
+        """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs."""
+        return self.execute(result.retry_inputs(), context=result.retry_context())
+
+    def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
+        """The same outcomes under this processor's aggregate; no step runs."""
+        known = Known(
+            context=result.context,
+            metrics=result.metrics,
+            steps=result.steps,
+            stopped=result.stopped,
+            code=result.code,
+        )
+        return gather(result.inputs, result.outcomes, self.settings.aggregate, known)
+
+    def plan(self, inputs: Iterable[ProcessorInput[A]]) -> Plan:
+        """What ``execute(inputs)`` would do with each input, and why. Nothing runs."""
+        items = list(inputs)
+        run = RunInProgress(self.settings, self.pipeline, ExecutionContext(), items)
+        return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in items))
+
+    def _begin(
+        self, context: ExecutionContext | None, inputs: Iterable[ProcessorInput[A]] | None = None
+    ) -> RunInProgress:
+        """A new run, after everything that would make it pointless has been checked."""
+        if self.runner.crosses_processes:
+            check_crossing(self.pipeline)
+        merged = self.settings.context.merge(context)
+        lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())
+        run = RunInProgress(self.settings, self.pipeline, lineage, inputs)
+        run.begin(self.runner.workers)
+        _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
+        return run
+
+    def _arrivals(self, run: RunInProgress, inputs: Iterable[ProcessorInput[A]]) -> Iterator[Arrival]:
+        """Every input with its outcome, as they finish. Whatever happens, none is left out."""
+        work = partial(arun_one if self.runner.awaits else run_one, self._program(run))
+        stream = self.runner.stream(cast("Any", work), run.starts(inputs))
+        with asking_to_stop(run.interrupt):
+            try:
+                for position, result in stream:
+                    yield from run.take(position, result)
+            except StopNow as signalled:
+                run.interrupt(str(signalled))
+            except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
+                run.fail(error)
+            finally:
+                getattr(stream, "close", _nothing)()
+            yield from run.rest()
+
+    async def _aarrivals(self, run: RunInProgress, inputs: Iterable[ProcessorInput[A]]) -> AsyncIterator[Arrival]:
+        """``_arrivals`` on an event loop."""
+        work = partial(arun_one if self.runner.awaits else run_one, self._program(run))
+        stream = self.runner.astream(work, run.starts(inputs))
+        try:
+            async for position, result in stream:
+                for arrival in run.take(position, result):
+                    yield arrival
+        except Exception as error:  # noqa: BLE001 - as above
+            run.fail(error)
+        finally:
+            await getattr(stream, "aclose", _nothing_async)()
+        for arrival in run.rest():
+            yield arrival
+
+    def _program(self, run: RunInProgress) -> Program:
+        run_id = run.context.run_id or ""
+        return Program(self.pipeline, run_id, self.settings.scope, type(self.runner).pulse)
+
+    def _end(self, run: RunInProgress) -> ProcessingResult[B, R]:
+        """The result of a run over a batch, or the exception that carries it."""
+        known = Known(
+            context=run.context,
+            metrics=run.metrics(),
+            steps=run.names,
+            stopped=run.stopped,
+            complete=run.broken is None,
+            code=dict(self.settings.code()),
+        )
+        result: ProcessingResult[B, R] = gather(run.items, run.outcomes(), self.settings.aggregate, known)
+        self._tell_conflicts(result)
+        run.finish(result.success)
+        _raise_for(run, result)
+        return result
+
+    def _end_stream(self, run: RunInProgress) -> None:
+        run.finish(run.stopped is None and not run.failures)
+        _raise_for(run, None)
+
+    def _tell_conflicts(self, result: ProcessingResult[Any, Any]) -> None:
+        for conflict in result.conflicts:
+            extra = {"run_id": result.run_id, "path": conflict.path, "input_ids": conflict.input_ids}
+            _LOGGER.warning("inputs disagree about %s; the last one won", conflict.path, extra=extra)
+
+    def __repr__(self) -> str:
+        return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"
+
+
+def _raise_for(run: RunInProgress, result: ProcessingResult[Any, Any] | None) -> None:
+    if run.broken is not None:
+        raise RunFailed(f"{run.stopped}; what was finished by then is in .result", result) from run.broken
+    if run.interrupted:
+        raise RunInterrupted(run.stopped or "interrupted", result)
+
+
+def _settings(name: str, aggregate: Callable[[Sequence[Any]], Any], options: Options, code: Any) -> Settings:
+    known = (*CommonOptions.__annotations__, *Options.__annotations__)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise InvalidSetting(f"Processor has no argument {unknown[0]!r}{hint}")
+    if not callable(aggregate):
+        raise InvalidSetting(f"aggregate={aggregate!r} is not a function of the outputs; leave it out for a list")
+    given = {key: value for key, value in options.items() if key != "runner" and value is not None}
+    rules = {key: given.pop(key) for key in ResumeRules.__struct_fields__ if key in given}
+    given["observers"] = tuple(options.get("observers") or ())
+    made: Any = {**given, "rules": ResumeRules(**cast("Any", rules))}
+    return Settings(name=name, aggregate=aggregate, code=code, **made)
+
+
+def _nothing() -> None:
+    """Closes what has nothing to close."""
+
+
+async def _nothing_async() -> None:
+    """Closes what has nothing to close."""

@@ -1,0 +1,107 @@
+"""What ``execute`` returns: every input's outcome in input order, and what a retry needs."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, assert_never
+
+import msgspec
+from typing_extensions import TypeVar
+
+from pipeline import fingerprint
+from pipeline.metrics import Metrics
+from pipeline.model import (
+    Completed,
+    Conflict,
+    ExecutionContext,
+    Failed,
+    NotRun,
+    Outcome,
+    ProcessorInput,
+    Skipped,
+    Succeeded,
+)
+from pipeline.step import RESERVED
+
+T_co = TypeVar("T_co", covariant=True, default=Any)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+
+
+class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only=True):
+    """How a run ended.
+
+    ``outcomes`` has one entry for each of ``inputs``, in their order.
+    ``output`` is the aggregate over all outputs when every input succeeded (now or earlier), else ``None``.
+    ``aggregation`` is why the aggregate failed; redo it with ``Processor.reaggregate``, no step runs again.
+    ``stopped`` says why the run was ended early. ``code`` maps step names to the fingerprints of their code.
+    """
+
+    success: bool
+    output: R_co | None
+    outcomes: tuple[Outcome[T_co], ...]
+    inputs: tuple[ProcessorInput[Any], ...]
+    context: ExecutionContext
+    conflicts: tuple[Conflict, ...] = ()
+    metrics: Metrics = Metrics()
+    aggregation: Failed | None = None
+    stopped: str | None = None
+    code: dict[str, str | None] = {}
+    steps: tuple[str, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        """The identifier of this run; run ids sort by time."""
+        return self.context.run_id or ""
+
+    @property
+    def succeeded(self) -> tuple[Succeeded[T_co] | Skipped[T_co], ...]:
+        """The inputs that have an output, now or from an earlier run, in input order."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Succeeded | Skipped))
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        """The inputs that failed in this run, in input order."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Failed))
+
+    @property
+    def not_run(self) -> tuple[NotRun, ...]:
+        """The inputs that were not started or were set aside, in input order."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, NotRun))
+
+    def error_responses(self) -> list[dict[str, Any]]:
+        """The document's error response of every failed input, in input order."""
+        return [outcome.error_response() for outcome in self.failed]
+
+    def retry_inputs(self) -> list[ProcessorInput[Any]]:
+        """All inputs as a retry takes them: what succeeded is marked completed, the rest goes on where it stopped."""
+        return [self._again(item, outcome) for item, outcome in zip(self.inputs, self.outcomes, strict=True)]
+
+    def retry_context(self) -> ExecutionContext:
+        """The lineage of a retry of this run."""
+        return ExecutionContext(
+            parent_run_id=self.context.parent_run_id or self.context.run_id,
+            previous_run_id=self.context.run_id,
+            last_error_step=self._earliest_failing_step(),
+            retry_count=self.context.retry_count + 1,
+            execution_metadata=self.context.execution_metadata,
+        )
+
+    def _again(self, item: ProcessorInput[Any], outcome: Outcome[Any]) -> ProcessorInput[Any]:
+        replace = msgspec.structs.replace
+        match outcome:
+            case Succeeded() | Skipped():
+                seen = fingerprint.of_data(item.data)
+                run_id = outcome.run_id if isinstance(outcome, Skipped) else self.run_id
+                done = Completed(output=outcome.output, input_fingerprint=seen, code=self.code, run_id=run_id)
+                return replace(item, payload=done)
+            case Failed():
+                if outcome.step in RESERVED:
+                    return item
+                return replace(item, payload=replace(outcome.payload, retry_count=outcome.payload.retry_count + 1))
+            case NotRun():
+                return item if outcome.payload is None else replace(item, payload=outcome.payload)
+            case _:
+                assert_never(outcome)
+
+    def _earliest_failing_step(self) -> str | None:
+        failing = {outcome.step for outcome in self.failed}
+        return next((step for step in (*self.steps, *sorted(failing)) if step in failing), None)

@@ -1,0 +1,77 @@
+"""What a processor is told, and the same as one frozen value that travels with each of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from pipeline import codec
+from pipeline.errors import InvalidSetting
+from pipeline.events import Observer
+from pipeline.model import ExecutionContext
+from pipeline.plan import Code, OnChange, ResumeRules
+from runners import Runner
+
+
+class CommonOptions(TypedDict, total=False):
+    """The keyword arguments that ``Processor`` and ``BaseProcessor`` share."""
+
+    observers: Sequence[Observer]
+    """Told every event, in order, by the thread that consumes the run."""
+    context: ExecutionContext | None
+    """What every run's context starts from; the context of a call is merged over it."""
+    prevalidation: Literal["abort", "isolate"]
+    """When an input does not belong: ``"abort"`` (default) runs nothing, ``"isolate"`` runs the others."""
+    on_input_change: OnChange
+    """When an input's data is not what it was when it stopped; default ``"restart"``."""
+    on_code_change: OnChange
+    """When the code of a step that an input had finished is not what it was; default ``"resume"``."""
+    on_bad_payload: Literal["restart", "error"]
+    """When a payload cannot be gone on from; default ``"error"``, never a silent restart."""
+    registry: codec.Registry | None
+    """How types of your own are written as JSON."""
+    max_failures: float | None
+    """Stop dispatching when more inputs than this have failed: a count, or below 1 a ratio of all inputs."""
+    fail_fast: bool
+    """Stop dispatching at the first failure."""
+
+
+class Options(CommonOptions, total=False):
+    """The keyword arguments of a ``Processor`` besides its name, pipeline and aggregate."""
+
+    runner: Runner | None
+    """Where the inputs are worked on; ``SequentialRunner()`` unless given."""
+    account_id: str | None
+    """The account every input must carry; not checked when ``None``."""
+    underwriting_id: str | None
+    """The underwriting every input must carry; not checked when ``None``."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The checked settings of a processor; ``Options`` says what each means."""
+
+    name: str
+    aggregate: Callable[[Sequence[Any]], Any]
+    code: Callable[[], Code]
+    account_id: str | None = None
+    underwriting_id: str | None = None
+    observers: tuple[Observer, ...] = ()
+    context: ExecutionContext = ExecutionContext()
+    prevalidation: Literal["abort", "isolate"] = "abort"
+    rules: ResumeRules = ResumeRules()
+    max_failures: float | None = None
+    fail_fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prevalidation not in ("abort", "isolate"):
+            raise InvalidSetting(f"prevalidation={self.prevalidation!r}: choose 'abort' or 'isolate'")
+        limit = self.max_failures
+        if limit is not None and (limit < 0 or (limit >= 1 and limit != int(limit))):
+            raise InvalidSetting(f"max_failures={limit!r}: give a count (20) or a ratio below 1 (0.1)")
+
+    @property
+    def scope(self) -> str:
+        """What this processor's idempotency keys begin with."""
+        return "/".join(part for part in (self.name, self.account_id, self.underwriting_id) if part)

@@ -1,0 +1,95 @@
+"""What a function's annotations say: the type that goes in, the type that comes out, whether it is async."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from returns.result import Result
+from typing_extensions import TypeVar
+
+UNREAD: Any = inspect.Parameter.empty
+"""The type of a value whose annotation is missing or cannot be resolved."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling ``fn`` gives a coroutine: functions, partials, bound methods, callables, wrapped ones."""
+    inner = innermost(fn)
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))
+
+
+def input_type(fn: Callable[..., Any]) -> Any:
+    """The declared type of the first positional parameter, or ``UNREAD``."""
+    parameters = positional(fn)
+    declared = _hints(fn).get(parameters[0].name, UNREAD) if parameters else UNREAD
+    return UNREAD if _is_open(declared) else declared
+
+
+def output_type(fn: Callable[..., Any]) -> Any:
+    """The declared type of a success: ``B`` of ``Result[B, E]`` or of a plain return, or ``UNREAD``."""
+    declared = _hints(fn).get("return", UNREAD)
+    origin = get_origin(declared)
+    if isinstance(origin, type) and issubclass(origin, Awaitable):
+        declared = get_args(declared)[-1]
+    if get_origin(declared) is Result:
+        declared = get_args(declared)[0]
+    return UNREAD if _is_open(declared) else declared
+
+
+def may_be_none(declared: Any) -> bool:
+    """Whether ``None`` is among the values of a declared type."""
+    return declared in (None, NoneType, Any, object) or NoneType in get_args(declared)
+
+
+def positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that a value can be passed to by position; none where the signature cannot be read."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
+
+
+def hint_of(fn: Callable[..., Any], name: str) -> Any:
+    """The declared type of one parameter, or ``UNREAD``."""
+    return _hints(fn).get(name, UNREAD)
+
+
+def innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function inside partials and ``functools.wraps`` decorators."""
+    while True:
+        inner = fn.func if isinstance(fn, functools.partial) else inspect.unwrap(fn)
+        if inner is fn:
+            return fn
+        fn = inner
+
+
+def at_its_name(fn: Callable[..., Any]) -> object:
+    """What the module holds under the function's own qualified name, as pickle would look it up."""
+    found: object = sys.modules.get(getattr(fn, "__module__", None) or "")
+    for part in getattr(fn, "__qualname__", "<none>").split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    inner = innermost(fn)
+    if isinstance(inner, type):
+        return {"return": inner}
+    annotated = (
+        inner if hasattr(inner, "__annotations__") or inspect.ismethod(inner) else getattr(inner, "__call__", inner)
+    )
+    try:
+        return get_type_hints(annotated, include_extras=True)
+    except Exception:  # noqa: BLE001 - names under TYPE_CHECKING, local classes and the like do not resolve
+        return {}
+
+
+def _is_open(declared: Any) -> bool:
+    return isinstance(declared, TypeVar) or bool(getattr(declared, "__parameters__", ()))

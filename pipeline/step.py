@@ -1,0 +1,315 @@
+"""A step: a function of one value with a name, that a pipeline is made of."""
+
+from __future__ import annotations
+
+from asyncio import run as run_to_the_end
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Never, cast, overload
+
+from returns.result import Failure, Result, Success
+from typing_extensions import TypeIs, TypeVar
+
+from pipeline import signature
+from pipeline.errors import ForgottenReturn, InvalidStep
+from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
+from pipeline.signature import UNREAD
+from pipeline.stepcontext import StepContext
+
+if TYPE_CHECKING:
+    from pipeline.compose import Pipeline
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+E = TypeVar("E")
+E2 = TypeVar("E2")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_co = TypeVar("B_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True, default=Never)
+
+RESERVED = frozenset({"prevalidation", "resume", "aggregation"})
+"""Names under which a run reports what is not a step's failure."""
+
+
+class Step(Generic[A_contra, B_co, E_co]):
+    """A named function from ``A`` to ``B`` that may fail with ``E``. Immutable and hashable.
+
+    It pickles by the qualified name it is bound to, as a function does, or else by its parts.
+    Calling it runs the plain function, without its policies, and lifts what comes back into a ``Result``.
+
+    >>> parse = step("parse")(int)
+    >>> parse("7")
+    <Success: 7>
+    >>> parse("seven").failure()
+    ValueError("invalid literal for int() with base 10: 'seven'")
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    policies: Policies
+    version: str | None
+    aliases: tuple[str, ...]
+    checkpoint: bool
+
+    def __init__(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *,
+        policies: Policies | None = None,
+        version: str | None = None,
+        aliases: tuple[str, ...] = (),
+        checkpoint: bool = True,
+        input_type: Any = UNREAD,
+    ) -> None:
+        _check(name, fn)
+        settings = {
+            "name": name,
+            "fn": fn,
+            "policies": policies or Policies(),
+            "version": version,
+            "aliases": tuple(aliases),
+            "checkpoint": checkpoint,
+        }
+        self.__dict__.update(settings, __doc__=getattr(fn, "__doc__", None))
+        self.__dict__.update({key: getattr(fn, key) for key in ("__module__", "__qualname__") if hasattr(fn, key)})
+        if input_type is not UNREAD:
+            self.__dict__["input_type"] = input_type
+
+    def __call__(self, value: A_contra) -> Result[B_co, E_co | Exception]:
+        """Run the function on one value; what it raises becomes a ``Failure``. An async step is run to its end."""
+        try:
+            answer = self.fn(value, *self.context_arguments())
+            return self.lift(run_to_the_end(answer) if self.is_async else answer)
+        except Exception as error:  # noqa: BLE001 - a raising step is a failing step
+            return Failure(error)
+
+    async def acall(self, value: A_contra) -> Result[B_co, E_co | Exception]:
+        """``__call__`` for a caller with a running event loop."""
+        try:
+            answer = self.fn(value, *self.context_arguments())
+            return self.lift(await answer if self.is_async else answer)
+        except Exception as error:  # noqa: BLE001 - a raising step is a failing step
+            return Failure(error)
+
+    def then(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
+        """A pipeline of this step and what follows it."""
+        from pipeline.compose import Pipeline
+
+        alone: Pipeline[A_contra, B_co, E_co] = Pipeline(self)
+        return alone.then(following)
+
+    def __rshift__(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
+        return self.then(following)
+
+    def lift(self, answer: Any) -> Result[Any, Any]:
+        """``answer`` as a ``Result``: a plain value succeeds, a forgotten ``return`` fails."""
+        if type(answer) is Success or type(answer) is Failure:
+            return cast("Result[Any, Any]", answer)
+        if answer is None and not self.may_return_none:
+            return Failure(self.forgotten_return())
+        return Success(answer)
+
+    def forgotten_return(self) -> ForgottenReturn:
+        """The error of a step that returned ``None`` although its declared output is not optional."""
+        return ForgottenReturn(
+            f"step {self.name!r} returned None; did you forget to return? "
+            "If None is meant, declare it: '-> None' or '-> X | None'"
+        )
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return signature.is_async(self.fn)
+
+    @cached_property
+    def input_type(self) -> Any:
+        """The declared type of the value, ``Any`` where it is not annotated or cannot be resolved."""
+        declared = signature.input_type(self.fn)
+        return Any if declared is UNREAD else declared
+
+    @cached_property
+    def output_type(self) -> Any:
+        """The declared type of a success, ``Any`` where it is not annotated or cannot be resolved."""
+        declared = signature.output_type(self.fn)
+        return Any if declared is UNREAD else declared
+
+    @cached_property
+    def may_return_none(self) -> bool:
+        """Whether ``None`` is a declared output, and not a forgotten ``return``."""
+        return signature.may_be_none(signature.output_type(self.fn))
+
+    @cached_property
+    def wants_context(self) -> bool:
+        """Whether the function takes a ``StepContext`` as its second argument."""
+        second = signature.positional(self.fn)[1:2]
+        return bool(second) and signature.hint_of(self.fn, second[0].name) is StepContext
+
+    def replace(self, **changes: Any) -> Step[A_contra, B_co, E_co]:
+        """A copy with other settings: ``fetch.replace(name="fetch_again", version="2")``."""
+        return Step(**{**self._settings(), **changes})
+
+    def context_arguments(self) -> tuple[StepContext, ...]:
+        """What the function wants after the value, for a call outside of any run, as in a unit test."""
+        if not self.wants_context:
+            return ()
+        alone = StepContext(run_id="", input_id="", step=self.name, idempotency_key=f"//{self.name}")
+        return (StepContext.current() or alone,)
+
+    def _settings(self) -> dict[str, Any]:
+        own = ("name", "fn", "policies", "version", "aliases", "checkpoint", "input_type")
+        return {key: self.__dict__[key] for key in own if key in self.__dict__}
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.name, self.fn, self.policies, self.version, self.aliases, self.checkpoint)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Step) and self._key() == other._key())
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.fn))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"step {self.name!r} is immutable; make a changed copy with .replace({name}=...)")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"step {self.name!r} is immutable; {name!r} stays")
+
+    def __repr__(self) -> str:
+        return f"<Step {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        named = signature.at_its_name(self.fn)
+        if named is self:
+            return self.fn.__qualname__
+        settings = {key: value for key, value in self._settings().items() if key != "fn"}
+        return _rebuild, (settings, named if isinstance(named, Step) and named.fn is self.fn else self.fn)
+
+
+def _rebuild(settings: dict[str, Any], source: Any) -> Step[Any, Any, Any]:
+    return Step(fn=source.fn if isinstance(source, Step) else source, **settings)
+
+
+def _check(name: object, fn: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidStep(f"the name of a step is a text that is not empty, got {name!r}; write step('validation')")
+    if name in RESERVED:
+        raise InvalidStep(f"a step cannot be named {name!r}, results use that name; choose another")
+    if not callable(fn):
+        raise InvalidStep(f"step {name!r} needs a function of one value, got {fn!r}")
+
+
+class StepDecorator:
+    """What ``step("validation")`` gives: it turns a function into a typed ``Step`` of that name."""
+
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        _check(name, len)
+        self.name = name
+        self.settings = settings
+
+    @overload
+    def __call__(self, fn: Callable[[A], Coroutine[Any, Any, Result[B, E]]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[A, StepContext], Coroutine[Any, Any, Result[B, E]]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[A], Coroutine[Any, Any, B]]) -> Step[A, B, Never]: ...
+    @overload
+    def __call__(self, fn: Callable[[A, StepContext], Coroutine[Any, Any, B]]) -> Step[A, B, Never]: ...
+    @overload
+    def __call__(self, fn: Callable[[A], Result[B, E]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[A, StepContext], Result[B, E]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[A], B]) -> Step[A, B, Never]: ...
+    @overload
+    def __call__(self, fn: Callable[[A, StepContext], B]) -> Step[A, B, Never]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Step[Any, Any, Any]:
+        return Step(self.name, fn, **self.settings)
+
+
+@overload
+def step(
+    fn: str,
+    /,
+    *,
+    retry: Retry | None = ...,
+    timeout: float | None = ...,
+    breaker: CircuitBreaker | None = ...,
+    rate: RateLimit | None = ...,
+    limit: ConcurrencyLimit | None = ...,
+    cache: Cache | None = ...,
+    version: str | None = ...,
+    aliases: tuple[str, ...] = ...,
+    checkpoint: bool = ...,
+    input_type: Any = ...,
+) -> StepDecorator: ...
+@overload
+def step(fn: Callable[[A], Coroutine[Any, Any, Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+@overload
+def step(fn: Callable[[A], Coroutine[Any, Any, B]], /) -> Step[A, B, Never]: ...
+@overload
+def step(fn: Callable[[A], Result[B, E]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+@overload
+def step(fn: Callable[[A], B], /) -> Step[A, B, Never]: ...
+def step(
+    fn: str | Callable[..., Any],
+    /,
+    *,
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    breaker: CircuitBreaker | None = None,
+    rate: RateLimit | None = None,
+    limit: ConcurrencyLimit | None = None,
+    cache: Cache | None = None,
+    version: str | None = None,
+    aliases: tuple[str, ...] = (),
+    checkpoint: bool = True,
+    input_type: Any = UNREAD,
+) -> StepDecorator | Step[Any, Any, Any]:
+    """A step from a function: ``@step("validation")``, or ``step(fn)`` which names it after the function.
+
+    The function takes one value, and a ``StepContext`` second if it asks for one.
+    It returns a ``Result`` or a plain value, or raises; it may be async.
+    ``timeout`` is in seconds per try; ``version`` stands for the fingerprint of the code;
+    ``aliases`` are former names under which payloads may still arrive; ``checkpoint=False`` keeps the output out of
+    a step-durable journal; ``input_type`` is the value's type where it cannot be read from the annotations.
+
+    >>> @step("validation")
+    ... def validate(text: str) -> Result[int, str]:
+    ...     return Success(int(text)) if text.isdigit() else Failure(f"not a number: {text}")
+    >>> validate("12")
+    <Success: 12>
+    >>> validate("twelve")
+    <Failure: not a number: twelve>
+    """
+    if not isinstance(fn, str):
+        name = getattr(fn, "__name__", type(fn).__name__)
+        return Step(name, fn)
+    policies = Policies(retry=retry, timeout_s=timeout, breaker=breaker, rate=rate, limit=limit, cache=cache)
+    settings = {
+        "policies": policies,
+        "version": version,
+        "aliases": aliases,
+        "checkpoint": checkpoint,
+        "input_type": input_type,
+    }
+    return StepDecorator(fn, settings)
+
+
+def is_success(result: Result[B, E]) -> TypeIs[Success[B]]:
+    """Whether a step succeeded, for both type checkers.
+
+    >>> is_success(Success(1)), is_success(Failure("no"))
+    (True, False)
+    """
+    return type(result) is Success
+
+
+def is_failure(result: Result[B, E]) -> TypeIs[Failure[E]]:
+    """Whether a step failed, for both type checkers.
+
+    >>> is_failure(Success(1)), is_failure(Failure("no"))
+    (False, True)
+    """
+    return type(result) is Failure

@@ -1,0 +1,72 @@
+"""What a step may know about its own call, for steps that ask: a second argument, or ``StepContext.current()``."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+
+import msgspec
+
+_LOGGER = logging.getLogger("pipeline.step")
+
+
+class Position(msgspec.Struct):
+    """Where one input is: the run, the names of its steps, and the clock readings, one more than steps done."""
+
+    run_id: str
+    scope: str
+    input_id: str
+    names: tuple[str, ...]
+    index: int
+    clock_ns: list[int]
+
+    @property
+    def step(self) -> str:
+        """The name of the step in progress."""
+        return self.names[self.index + len(self.clock_ns) - 1]
+
+
+POSITION: ContextVar[Position | None] = ContextVar("pipeline_position", default=None)
+TRY: ContextVar[tuple[int, float | None]] = ContextVar("pipeline_try", default=(1, None))
+
+
+class StepContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The call a step is in.
+
+    ``idempotency_key`` is the same for every try, resume and runner of this input and step: give it to a service
+    that must not act twice. ``attempt`` starts at 1. ``deadline`` is when the try's timeout ends, on the clock of
+    ``time.monotonic()``, in seconds; ``None`` without a timeout.
+
+    >>> StepContext.current() is None
+    True
+    """
+
+    run_id: str
+    input_id: str
+    step: str
+    idempotency_key: str
+    attempt: int = 1
+    deadline: float | None = None
+
+    @classmethod
+    def current(cls) -> StepContext | None:
+        """The context of the step that is calling, or ``None`` outside of a step."""
+        position = POSITION.get()
+        if position is None:
+            return None
+        attempt, deadline = TRY.get()
+        step = position.step
+        return cls(
+            run_id=position.run_id,
+            input_id=position.input_id,
+            step=step,
+            idempotency_key=f"{position.scope}/{position.input_id}/{step}",
+            attempt=attempt,
+            deadline=deadline,
+        )
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records carry ``run_id``, ``input_id`` and ``step``."""
+        extra = {"run_id": self.run_id, "input_id": self.input_id, "step": self.step}
+        return logging.LoggerAdapter(_LOGGER, extra)

@@ -1,0 +1,85 @@
+"""A run told as events: what one outcome, a start and an end mean to those who listen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import events
+from pipeline.model import Failed, Succeeded
+
+if TYPE_CHECKING:
+    from pipeline.plan import Run
+    from pipeline.run import Arrival, RunInProgress
+
+
+def tell_start(run: RunInProgress) -> None:
+    """The run begins."""
+    run.announcer.tell(
+        events.RunStarted,
+        processor=run.settings.name,
+        steps=run.names,
+        inputs=run.total,
+        retry_count=run.context.retry_count,
+    )
+
+
+def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now: float) -> None:
+    """One input's way through its steps, in order. Wall-clock times are counted back from ``now``."""
+    outcome, input_id = arrival.outcome, arrival.item.input_id
+    tell = run.announcer.tell
+    for step in decision.changed if decision is not None else ():
+        tell(events.CodeChanged, input_id=input_id, step=step)
+    duration_s = 0.0
+    if isinstance(outcome, Succeeded | Failed):
+        duration_s = outcome.duration_s
+        _tell_steps(run, outcome, input_id, now - duration_s)
+    status: Any = outcome.__struct_config__.tag
+    tell(events.InputFinished, at=now, input_id=input_id, status=status, duration_s=duration_s)
+
+
+def tell_finish(run: RunInProgress, success: bool) -> None:
+    """The run is over."""
+    metrics = run.metrics()
+    run.announcer.tell(
+        events.RunFinished,
+        success=success,
+        succeeded=metrics.succeeded + metrics.skipped,
+        failed=metrics.failed,
+        not_run=metrics.not_run,
+        duration_s=metrics.duration_s,
+        stopped=run.stopped,
+    )
+
+
+def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed, input_id: str, began: float) -> None:
+    tell = run.announcer.tell
+    if outcome.steps:
+        tell(events.InputStarted, at=began, input_id=input_id, step=outcome.steps[0])
+    at = began
+    for step, duration_s in outcome.step_durations_s.items():
+        tell(events.StepStarted, at=at, input_id=input_id, step=step)
+        at += duration_s
+        tries = [attempt for attempt in outcome.attempts if attempt.step == step]
+        failed = isinstance(outcome, Failed) and step == outcome.step
+        for attempt in tries[:-1] if failed else tries:
+            tell(
+                events.StepRetried,
+                at=at,
+                input_id=input_id,
+                step=step,
+                exception=attempt.exception,
+                message=attempt.message,
+            )
+        if not failed:
+            tell(events.StepFinished, at=at, input_id=input_id, step=step, duration_s=duration_s)
+    if isinstance(outcome, Failed):
+        tell(
+            events.StepFailed,
+            at=at,
+            input_id=input_id,
+            step=outcome.step,
+            kind=outcome.kind,
+            exception=outcome.exception,
+            message=outcome.message,
+            duration_s=outcome.step_durations_s.get(outcome.step, 0.0),
+        )
