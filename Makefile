@@ -39,9 +39,9 @@ lint: .venv/tests.stamp ## format and lint, by ruff
 
 .PHONY: types mypy pyright
 types: mypy pyright ## mypy strict, and pyright strict
-mypy: .venv/tests.stamp
+mypy: .venv/docs.stamp .venv/bench.stamp
 	$(BIN)/mypy
-pyright: .venv/tests.stamp
+pyright: .venv/docs.stamp .venv/bench.stamp
 	$(BIN)/pyright
 
 .PHONY: layers
