@@ -26,7 +26,9 @@ class Merged(msgspec.Struct, frozen=True):
 class Aggregate(Protocol[T_contra, R_co]):
     """An aggregate that is told which input each output came from. A plain function of the outputs serves too."""
 
-    def __call__(self, outputs: Sequence[T_contra], /) -> R_co: ...
+    def __call__(self, outputs: Sequence[T_contra], /) -> R_co:
+        """Aggregate outputs in input order."""
+        ...
 
     def merge(self, outputs: Sequence[tuple[str, Any]], /) -> Merged:
         """Aggregate ``(input_id, output)`` pairs in input order."""
@@ -63,6 +65,7 @@ class MergeFactors(msgspec.Struct, frozen=True):
     @overload
     def __call__(self, /, *, conflict: Literal["last", "error"]) -> MergeFactors: ...
     def __call__(self, outputs: Iterable[Mapping[str, Any]] = (), /, *, conflict: Any = None) -> Any:
+        """Merge the factors of all inputs; or, given ``conflict``, another merge under that rule."""
         if conflict is not None:
             return MergeFactors(conflict)
         return self.merge([(str(place), output) for place, output in enumerate(outputs)]).output

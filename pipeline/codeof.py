@@ -17,6 +17,7 @@ class CodeOf:
         self._digests: dict[str, str | None] | None = None
 
     def __call__(self) -> dict[str, str | None]:
+        """The fingerprints by step name."""
         if self._digests is None:
             seen = {step.name: fingerprint.of_code(step.fn, version=step.version).digest for step in self.steps}
             self._digests = seen

@@ -31,6 +31,7 @@ class Configured:
         functools.update_wrapper(self, factory.fn)
 
     def __call__(self, value: Any) -> Any:
+        """Call the function with the value and its settings."""
         return self.factory.fn(value, *self.args, **self.kwargs)
 
     def __eq__(self, other: object) -> bool:
@@ -56,6 +57,7 @@ class Configurable(Generic[A, P, B, E]):
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Step[A, B, E]:
+        """The step with these settings."""
         return Step(self.name, Configured(self, args, kwargs), **self.settings)
 
     def __repr__(self) -> str:
@@ -87,6 +89,7 @@ class ConfigurableDecorator:
     @overload
     def __call__(self, fn: Callable[Concatenate[A, P], B]) -> Configurable[A, P, B, Never]: ...
     def __call__(self, fn: Callable[..., Any]) -> Configurable[Any, ..., Any, Any]:
+        """The factory; the step's types are read from the function's annotations."""
         return Configurable(fn, self.name or fn.__name__, self.settings)
 
 

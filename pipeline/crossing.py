@@ -23,7 +23,10 @@ def _blame(step: Step[Any, Any, Any]) -> str:
     if owner is not None:
         for name, value in getattr(owner, "__dict__", {}).items():
             if _problem(value) is not None:
-                return f"attribute {name!r} of its {type(owner).__name__} does not pickle; make it in the step, or drop it in __getstate__"
+                return (
+                    f"attribute {name!r} of its {type(owner).__name__} does not pickle; "
+                    "make it inside the step, or drop it in __getstate__"
+                )
     name = getattr(step.fn, "__qualname__", repr(step.fn))
     if "<lambda>" in name:
         return "its function is a lambda; define a function at the top of a module"

@@ -36,7 +36,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """A run in figures.
 
     ``success_rate`` is the share of inputs with an output, ``retry_rate`` the share that went on from a payload,
-    ``throughput`` the inputs worked on per second, ``efficiency`` busy time over wall time × workers (0 to 1),
+    ``throughput`` the inputs worked on per second, ``efficiency`` busy time over wall time times workers (0 to 1),
     ``busy_s`` the time spent inside steps by all workers together.
     """
 

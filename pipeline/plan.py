@@ -159,9 +159,9 @@ def _of_payload(
             f"$.step: no step {payload.step!r} in pipeline ({pipeline}){hint}. "
             "If the step was renamed, keep its old name: step('new', aliases=('old',))"
         )
-    if _input_changed(item, payload, index):
-        if decision := _on_change(item, rules.on_input_change, "the input changed"):
-            return decision
+    input_changed = _input_changed(item, payload, index)
+    if input_changed and (decision := _on_change(item, rules.on_input_change, "the input changed")):
+        return decision
     changed = _changed_steps(payload.code, pipeline.names[:index], code)
     if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
         return decision

@@ -21,7 +21,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling ``fn`` gives a coroutine: functions, partials, bound methods, callables, wrapped ones."""
     inner = innermost(fn)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
 
 
 def input_type(fn: Callable[..., Any]) -> Any:
@@ -82,9 +82,7 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     inner = innermost(fn)
     if isinstance(inner, type):
         return {"return": inner}
-    annotated = (
-        inner if hasattr(inner, "__annotations__") or inspect.ismethod(inner) else getattr(inner, "__call__", inner)
-    )
+    annotated = inner if hasattr(inner, "__annotations__") or inspect.ismethod(inner) else type(inner).__call__
     try:
         return get_type_hints(annotated, include_extras=True)
     except Exception:  # noqa: BLE001 - names under TYPE_CHECKING, local classes and the like do not resolve

@@ -225,6 +225,7 @@ class StepDecorator:
     @overload
     def __call__(self, fn: Callable[[A, StepContext], B]) -> Step[A, B, Never]: ...
     def __call__(self, fn: Callable[..., Any]) -> Step[Any, Any, Any]:
+        """The step; its types are read from the function's annotations."""
         return Step(self.name, fn, **self.settings)
 
 

@@ -94,7 +94,7 @@ Answered = tuple[Callable[[Any], Any], Snapshot]
 NEVER: tuple[type[BaseException], ...] = ()
 
 
-def walk(
+def walk(  # noqa: C901 - the one loop, kept flat because every call costs every step
     calls: tuple[Call, ...],
     index: int,
     value: Any,
