@@ -6,7 +6,7 @@ from asyncio import run as run_to_the_end
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from types import NoneType
-from typing import Any, Generic, Never, overload
+from typing import Any, Generic, Never, is_typeddict, overload
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -250,19 +250,15 @@ def _awaiting(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _may_follow(given: Any, taken: Any) -> bool:
-    plain = isinstance(given, type) and isinstance(taken, type) and taken is not object
-    if (
-        not plain
-        or getattr(taken, "_is_protocol", False)
-        or (hasattr(taken, "__subclasshook__") and _is_abstract(taken))
-    ):
+    """Whether the types may fit; only two plain classes of which neither can stand for the other do not."""
+    if Any in (given, taken) or not (isinstance(given, type) and isinstance(taken, type)):
         return True
-    numbers = {(int, float), (int, complex), (float, complex), (bool, float), (bool, complex)}
-    return issubclass(given, taken) or (given, taken) in numbers or given is NoneType
+    if getattr(taken, "_is_protocol", False) or getattr(taken, "__abstractmethods__", None) or is_typeddict(taken):
+        return True
+    return issubclass(given, taken) or issubclass(taken, given) or (given, taken) in _NUMBERS or given is NoneType
 
 
-def _is_abstract(declared: type) -> bool:
-    return bool(getattr(declared, "__abstractmethods__", None))
+_NUMBERS = {(int, float), (int, complex), (float, complex), (bool, float), (bool, complex)}
 
 
 def _name(declared: Any) -> str:
