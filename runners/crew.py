@@ -5,11 +5,13 @@ There is no queue of jobs, so two streams of one runner never wait for each othe
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import TypeAlias
 
-Job = Callable[[], object]
+Inbox: TypeAlias = "SimpleQueue[Callable[[], object] | None]"
 
 
 class Crew:
@@ -17,40 +19,51 @@ class Crew:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._lock = threading.Lock()  # guards the two below
-        self._idle: list[SimpleQueue[Job | None]] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # guards all below
         self._holders = 0
+        self._threads: dict[Inbox, threading.Thread] = {}
+        self._idle: list[Inbox] = []
 
-    def start(self, job: Job) -> None:
-        """Let a thread call ``job``, which must not raise; returns at once."""
+    def start(self, job: Callable[[], object]) -> None:
+        """Let a thread call ``job``, which must not raise; returns at once. Only inside ``with crew:``."""
         with self._lock:
-            inbox = self._idle.pop() if self._idle else None
-        if inbox is not None:
-            inbox.put(job)
-        else:
-            inbox = SimpleQueue()
-            inbox.put(job)
-            threading.Thread(target=self._work, args=(inbox,), name=self.name, daemon=True).start()
+            inbox = self._idle.pop() if self._idle else self._hire()
+        inbox.put(job)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> None:
+        if self._pid != os.getpid():  # a forked child has the list, but none of the threads
+            self._clear()
         with self._lock:
             self._holders += 1
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         with self._lock:
             self._holders -= 1
-            leaving = [] if self._holders else self._idle
+            leaving = {} if self._holders else self._threads
             if leaving:
-                self._idle = []
+                self._threads, self._idle = {}, []
         for inbox in leaving:
             inbox.put(None)
+        # Told to end by a signal, do not wait for what may never finish: the threads are daemons.
+        if kind is None or not issubclass(kind, KeyboardInterrupt | SystemExit):
+            for thread in leaving.values():
+                thread.join()
 
-    def _work(self, inbox: SimpleQueue[Job | None]) -> None:
+    def _hire(self) -> Inbox:
+        inbox: Inbox = SimpleQueue()
+        thread = threading.Thread(target=self._work, args=(inbox,), name=self.name, daemon=True)
+        thread.start()
+        self._threads[inbox] = thread
+        return inbox
+
+    def _work(self, inbox: Inbox) -> None:
         while (job := inbox.get()) is not None:
             job()
-            del job
+            del job  # an idle thread keeps nothing alive
             with self._lock:
-                if not self._holders:
-                    return
-                self._idle.append(inbox)
+                if inbox in self._threads:
+                    self._idle.append(inbox)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from returns.result import Failure, Result, Success
 
@@ -39,7 +39,7 @@ class SequentialRunner(StreamRunner):
         for position, value in enumerate(inputs):
             yield position, _ended(func, value)
 
-    def __enter__(self) -> SequentialRunner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

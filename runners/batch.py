@@ -1,0 +1,217 @@
+"""One batch in threads: what its workers and its consumer share.
+
+Each worker owns a chunk (a deque) and takes its inputs from the left; a starved worker steals from the right.
+Popping from a deque is atomic, so every input is worked on exactly once.
+Results go to one deque; the bell rings once a chunk, and the consumer looks around if it stays silent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from math import inf
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from runners.crash import Crash, crash_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK_S = 0.002
+"""Seconds of work in a chunk: long enough to make the lock cheap, short enough to be fair."""
+
+MAX_CHUNK = 1024
+MAX_WINDOW = 8192
+"""Inputs, of all workers together: with the smallest inputs a few megabytes."""
+
+LOOK_S = 0.02
+"""Seconds after which who waits looks around: for results inside a chunk, for inputs to steal."""
+
+
+class Raised:
+    """What ``func`` raised, in the place of a result; a class of our own, as ``func`` may return anything."""
+
+    __slots__ = ("crash",)
+
+    def __init__(self, crash: Crash) -> None:
+        self.crash = crash
+
+
+class Batch(Generic[T, R]):
+    """The inputs of one run, their results, and the window between the two."""
+
+    def __init__(self, func: Callable[[T], R], inputs: Iterable[T], workers: int) -> None:
+        self.func = func
+        self.workers = workers
+        # A lone worker has nobody to help it out of a source that blocks in the middle of a chunk.
+        self.one_by_one = workers == 1 and not isinstance(inputs, list | tuple | range)
+        self.max_chunk = max(1, min(MAX_CHUNK, MAX_WINDOW // (2 * workers)))
+
+        self.pulling = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
+        self.inputs = enumerate(inputs)
+        self.pulled = 0
+        self.exhausted = False
+        self.closed = False
+        self.error: BaseException | None = None
+
+        self.chunks: list[deque[tuple[int, T]]] = []  # every worker appends its own
+        self.finished: deque[tuple[int, Any]] = deque()  # (position, result or Raised)
+        self.raised = False  # set before the first `Raised` is in `finished`
+        self.bell: SimpleQueue[bool] = SimpleQueue()  # False: a chunk is done; True: a worker has ended
+
+        self.room = threading.Condition()  # guards `started`; whoever waits for room waits here
+        self.started = 0
+        self.wake_at = inf  # what `taken` has to reach for that
+        self.taken = 0  # written by the consumer only, as is `ended`
+        self.ended = 0
+
+    # ---- the consumer's side ----
+
+    def answers(self, recruit: Callable[[], None]) -> Iterator[list[tuple[int, Any]]]:
+        """Start the first worker and yield what inputs came to, all that is there; then raise what the iterable raised.
+
+        Answers count as taken, and make room for more inputs, when the consumer comes back.
+        """
+        self._start_worker(recruit)
+        take = self.finished.popleft
+        while True:
+            while there := len(self.finished):
+                yield [take() for _ in range(there)]
+                self.taken += there
+                if self.taken >= self.wake_at:
+                    self._wake()
+            if self.ended == self.started:
+                break
+            self.ended += self._listen()
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight."""
+        self.closed = self.exhausted = True
+        for chunk in self.chunks:
+            chunk.clear()
+        self._wake()
+        while self.ended < self.started:
+            self.ended += self.bell.get()
+
+    def _listen(self) -> bool:
+        """Wait for the bell. A slow input inside a chunk must not hold back the finished ones before it."""
+        try:
+            return self.bell.get(timeout=LOOK_S if any(self.chunks) else None)
+        except Empty:
+            return False
+
+    def _wake(self) -> None:
+        with self.room:
+            self.wake_at = inf
+            self.room.notify_all()
+
+    # ---- the workers' side ----
+
+    def work(self, recruit: Callable[[], None]) -> None:
+        """Be one worker, until no input is left; a worker that found work starts the next one."""
+        size, chunk = 1, deque[tuple[int, T]]()
+        self.chunks.append(chunk)
+        while (began := self._refill(chunk, size)) is not None:
+            if self.started < self.workers:
+                self._start_worker(recruit)
+            self._work_on(chunk)
+            took_s = (perf_counter() - began) * (size if self.one_by_one else 1)
+            size = min(_next_size(size, took_s), self.max_chunk)
+        self.bell.put(True)
+
+    def _start_worker(self, recruit: Callable[[], None]) -> None:
+        with self.room:
+            if self.exhausted or self.started >= self.workers:
+                return
+            self.started += 1
+        try:
+            recruit()
+        except RuntimeError:  # the system gives no more threads: those that run will do, if there are any
+            with self.room:
+                self.started -= 1
+                self.workers = self.started
+            if not self.workers:
+                raise
+
+    def _work_on(self, chunk: deque[tuple[int, T]]) -> None:
+        func, take, done = self.func, chunk.popleft, self.finished.append
+        try:
+            while True:
+                position, value = take()
+                try:
+                    done((position, func(value)))
+                except BaseException as error:  # noqa: BLE001 - SystemExit, too, is the end of one input only
+                    self.raised = True
+                    done((position, Raised(crash_of(error))))
+        except IndexError:  # the chunk is empty; what `func` raises does not come here
+            self.bell.put(False)
+
+    def _refill(self, chunk: deque[tuple[int, T]], size: int) -> float | None:
+        """Get inputs for one chunk, pulled or stolen; return when that began, or None if nothing is left."""
+        wait_s = LOOK_S
+        while not self.exhausted:
+            if self._is_full(size):
+                if self._steal(chunk):
+                    return perf_counter()
+                self._wait_for_room(size)
+            elif self.pulling.acquire(timeout=wait_s):
+                began = perf_counter()
+                try:
+                    self._pull(chunk, size)
+                finally:
+                    self.pulling.release()
+                if chunk:
+                    return began
+            elif self._steal(chunk):  # who pulls is stuck in the source: work on what it has so far
+                return perf_counter()
+            else:
+                wait_s = min(2 * wait_s, 1.0)
+        return perf_counter() if self._steal(chunk) else None
+
+    def _pull(self, chunk: deque[tuple[int, T]], size: int) -> None:
+        if self.exhausted or self._is_full(size):  # looked at again, now that nobody else pulls
+            return
+        wanted = 1 if self.one_by_one else size
+        end = self.pulled + wanted
+        item: tuple[int, Any] = (self.pulled - 1, None)
+        try:
+            for item in islice(self.inputs, wanted):
+                chunk.append(item)
+        except BaseException as error:  # noqa: BLE001 - the consumer raises it, after the answers so far
+            self.error = error
+        self.pulled = item[0] + 1
+        if self.pulled < end:
+            self.exhausted = True
+        if self.closed:
+            chunk.clear()
+
+    def _is_full(self, size: int) -> bool:
+        return self.pulled - self.taken + size > 2 * self.workers * size
+
+    def _wait_for_room(self, size: int) -> None:
+        with self.room:
+            self.wake_at = min(self.wake_at, self.pulled - self.workers * size)
+            # Looked at again: the consumer counts first and then reads `wake_at`, here it is the other way round.
+            if not self.exhausted and self._is_full(size):
+                self.room.wait(10 * LOOK_S)
+
+    def _steal(self, chunk: deque[tuple[int, T]]) -> bool:
+        for other in self.chunks:
+            try:
+                chunk.append(other.pop())
+            except IndexError:
+                continue
+            return True
+        return False
+
+
+def _next_size(size: int, took_s: float) -> int:
+    if took_s < CHUNK_S / 2:
+        return 2 * size
+    return max(size // 2, 1) if took_s > 2 * CHUNK_S else size
