@@ -79,7 +79,7 @@ test-all-pythons: .tools/bin/uv ## the tests on every Python from 3.11 that is h
 
 .PHONY: campaign
 campaign: .venv/tests.stamp ## the long tier: kills, crashes and schedules by the thousand
-	$(BIN)/pytest -m campaign --timeout 0 $(PYTEST_FLAGS)
+	STEPSLICE_HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -m campaign --timeout 0 $(PYTEST_FLAGS)
 
 .PHONY: bench
 bench: .venv/bench.stamp ## ratios against the contenders

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("short", max_examples=50, deadline=None, derandomize=True)
@@ -15,6 +16,16 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile(os.environ.get("STEPSLICE_HYPOTHESIS_PROFILE", "short"))
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> str:
+    """A PostgreSQL of which a test may use anything; in CI it is there, or the test fails."""
+    dsn = os.environ.get("STEPSLICE_POSTGRES_DSN")
+    if dsn is None:
+        refuse = pytest.fail if "CI" in os.environ else pytest.skip
+        refuse("no server: set STEPSLICE_POSTGRES_DSN, or let `bash .ci/run` start one")
+    return dsn
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
