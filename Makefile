@@ -109,7 +109,7 @@ clean: ## remove what was built; the next target sets up anew
 	@touch $@
 
 $(BIN)/python: | .tools/bin/uv
-	$(UV) venv --quiet --python "$(PYTHON)" .venv
+	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv
 
 .venv/demo.stamp: docs/examples/requirements.txt pyproject.toml | $(BIN)/python
 .venv/tests.stamp: tests/requirements.txt pyproject.toml | $(BIN)/python
