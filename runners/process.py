@@ -18,8 +18,7 @@ from runners.pool.loop import Limits, Stream
 from runners.pool.picklable import name_of, pickle_function
 from runners.pool.staff import Staff
 from runners.pool.team import Team
-from runners.pool.worker import FLUSH_S, pulse
-from runners.pool.worker import Settings as worker_settings
+from runners.pool.worker import FLUSH_S, Settings, pulse
 from runners.protocol import Crash
 from runners.streaming import StreamRunner, raise_crash
 
@@ -70,7 +69,7 @@ class ProcessRunner(StreamRunner):
         _check("timeout", timeout, timeout is None or timeout > 0, "seconds, more than 0")
         _check("crash_retries", crash_retries, crash_retries >= 0, "a number from 0")
         _check("max_memory", max_memory, max_memory is None or max_memory > 0, "a number of bytes")
-        self._settings = _Settings(
+        self._options = _Options(
             max_workers=max_workers or len(os.sched_getaffinity(0)),
             start_method=start_method,
             timeout=timeout,
@@ -83,7 +82,7 @@ class ProcessRunner(StreamRunner):
     @property
     def workers(self) -> int:
         """How many processes there are at most."""
-        return self._settings.max_workers
+        return self._options.max_workers
 
     def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
         """Yield ``(position, result)`` for every input as it finishes; never raises what ``func`` raises.
@@ -114,14 +113,14 @@ class ProcessRunner(StreamRunner):
         return self._work(name_of(func), pickle_function(func), Feed(inputs))
 
     def _work(self, name: str, function: bytes, feed: Feed) -> Generator[Batch, None, None]:
-        limits = Limits(self._settings.timeout, self._settings.crash_retries)
+        limits = Limits(self._options.timeout, self._options.crash_retries)
         with self._staff.borrow() as team:
             yield from Stream(team, name, function, feed, limits).batches()
 
     def _make_team(self) -> Team:
-        settings = self._settings
-        worker = worker_settings(0.0 if settings.deliver_each else FLUSH_S, settings.max_memory)
-        return Team(settings.max_workers, settings.start_method, worker)
+        options = self._options
+        worker = Settings(0.0 if options.deliver_each else FLUSH_S, options.max_memory)
+        return Team(options.max_workers, options.start_method, worker)
 
     def __enter__(self) -> Self:
         """Keep workers from here on until the outermost ``with`` ends."""
@@ -132,20 +131,20 @@ class ProcessRunner(StreamRunner):
         self._staff.leave()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._settings,)
+        return _rebuild, (self._options,)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ProcessRunner) and self._settings == other._settings
+        return isinstance(other, ProcessRunner) and self._options == other._options
 
     def __hash__(self) -> int:
-        return hash(self._settings)
+        return hash(self._options)
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={getattr(self._settings, name)!r}" for name in self._settings.__struct_fields__)
+        given = ", ".join(f"{name}={getattr(self._options, name)!r}" for name in self._options.__struct_fields__)
         return f"ProcessRunner({given})"
 
 
-class _Settings(msgspec.Struct, frozen=True):
+class _Options(msgspec.Struct, frozen=True):
     max_workers: int
     start_method: StartMethod | None
     timeout: float | None
@@ -154,8 +153,8 @@ class _Settings(msgspec.Struct, frozen=True):
     deliver_each: bool
 
 
-def _rebuild(settings: _Settings) -> ProcessRunner:
-    return ProcessRunner(**msgspec.structs.asdict(settings))
+def _rebuild(options: _Options) -> ProcessRunner:
+    return ProcessRunner(**msgspec.structs.asdict(options))
 
 
 def _results(batches: Generator[Batch, None, None]) -> Iterator[tuple[int, Result[Any, Crash]]]:

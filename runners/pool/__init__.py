@@ -1,4 +1,6 @@
-"""The process pool's parts. README.md beside this folder tells the story; in short::
+"""The process pool's parts; the README in the folder above tells the story.
+
+In short::
 
     consumer's thread                            worker process
     ─────────────────                            ──────────────

@@ -1,3 +1,4 @@
+# pyright: basic
 """Chunks into frames and frames into results, one bad value at a time."""
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Batch(NamedTuple):
 
     @staticmethod
     def of_crash(position: int, crash: Crash) -> Batch:
+        """A batch of one input that has no result."""
         return Batch(position, [None], {position: crash})
 
 
@@ -71,6 +73,7 @@ def to_batch(frame: Frame) -> Batch:
     values: list[Any] = []
     crashes: dict[int, Crash] = {}
     offset = 0
+    entry: Any
     for position, entry in enumerate(frame.head, frame.first):
         value = entry
         if type(entry) is tuple:

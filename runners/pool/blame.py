@@ -13,6 +13,8 @@ MAX_DEATHS = 3
 
 
 class Verdict(NamedTuple):
+    """What a death means for the inputs that the worker had."""
+
     culprit: int | None
     """Position of the input that is blamed."""
     again: list[Chunk]

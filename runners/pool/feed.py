@@ -31,6 +31,7 @@ class Chunk:
 
     @property
     def end(self) -> int:
+        """The position after the last input."""
         return self.first + len(self.values)
 
     def cut(self, start: int, stop: int, *, alone: bool = False, deaths: int = 0) -> Chunk:

@@ -8,9 +8,8 @@ Elsewhere a fork server, which has no threads, does it for us. ``spawn`` is neve
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -32,7 +31,7 @@ def default_start_method() -> StartMethod:
 
 def _count_threads() -> int:
     """Threads of this process, including those that Python did not start."""
-    return len(os.listdir("/proc/self/task"))
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 class _Descriptor:
@@ -55,9 +54,8 @@ def start_process(
     """Start a worker that talks over ``sock``; the descriptors stay open here."""
     context: BaseContext = multiprocessing.get_context(method)
     descriptors = [_Descriptor(number) for number in (sock.fileno(), slot, lifeline)]
-    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-        target=_serve, args=(*descriptors, settings), name="pool-worker"
-    )
+    make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - absent from the type's stub
+    process = make_process(target=_serve, args=(*descriptors, settings), name="pool-worker")
     with _main_that_can_be_found():
         process.start()
     return process
@@ -68,7 +66,7 @@ def _serve(sock: _Descriptor, slot: _Descriptor, lifeline: _Descriptor, settings
 
 
 @contextmanager
-def _main_that_can_be_found() -> Iterator[None]:
+def _main_that_can_be_found() -> Generator[None, None, None]:
     """Hide a ``__main__.__file__`` that does not exist, such as ``<stdin>``, from those who would open it."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)

@@ -29,6 +29,8 @@ CLOSED_S = 1.0
 
 
 class Limits(NamedTuple):
+    """What the user allows an input: seconds, and further tries after its worker died."""
+
     timeout: float | None
     crash_retries: int
 
@@ -76,6 +78,7 @@ class Stream:
             yield from self.give(member, chunk)
 
     def give(self, member: Member, chunk: Chunk) -> Iterator[Batch]:
+        """Send the front of a chunk; what does not fit in one frame goes back to the feed."""
         packed = pack(chunk.values)
         end = chunk.first + len(packed.head)
         if packed.crash is not None:
@@ -87,6 +90,7 @@ class Stream:
             self.send(member, chunk.cut(chunk.first, end, alone=chunk.alone, deaths=chunk.deaths), packed)
 
     def send(self, member: Member, chunk: Chunk, packed: Packed) -> None:
+        """To one worker, after the function if it does not have that yet."""
         if member.function is not self:
             member.begin(self)
             member.send(to_parts(FUNCTION, 0, 0.0, [self.function], [], all_plain=True))
@@ -123,6 +127,7 @@ class Stream:
             member.pardon()
 
     def refusal(self, frame: Frame) -> RunnerError:
+        """Why no worker can load the function."""
         _, exception, message, *_ = frame.head[0]
         return RunnerError(
             f"{self.name} cannot be loaded in a worker process: {exception}: {message}; define it at the top level "

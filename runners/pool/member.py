@@ -92,6 +92,7 @@ class Member:
         self.push()
 
     def push(self) -> None:
+        """Send what could not be sent before."""
         try:
             while self.outgoing:
                 drop_sent(self.outgoing, self.sock.sendmsg(self.outgoing[:MAX_PARTS]))

@@ -37,14 +37,13 @@ class Pace:
         """``count`` inputs took ``busy_s`` seconds in a worker."""
         cost = busy_s / count
         self.cost_s = cost if self.cost_s is None else self.cost_s + _WEIGHT * (cost - self.cost_s)
-        self._resize()
+        self._resize(self.cost_s)
 
     def learn_bytes(self, count: int, size: int) -> None:
         """``count`` inputs made ``size`` bytes."""
         self._item_bytes += _WEIGHT * (size / count - self._item_bytes)
 
-    def _resize(self) -> None:
-        assert self.cost_s is not None
-        by_time = CHUNK_S / max(self.cost_s, 1e-9)
+    def _resize(self, cost_s: float) -> None:
+        by_time = CHUNK_S / max(cost_s, 1e-9)
         by_bytes = MAX_BYTES / max(self._item_bytes, 1.0)
         self._size = max(1, int(min(2 * self._size, by_time, by_bytes, MAX_ITEMS)))

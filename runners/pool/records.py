@@ -62,7 +62,7 @@ def unpickled_error(data: bytes | None) -> BaseException | None:
     if data is None:
         return None
     try:
-        error = pickle.loads(data)  # noqa: S301 - made by our own worker
+        error = pickle.loads(data)
     except (Exception, SystemExit):  # noqa: BLE001 - user code
         return None
     return error if isinstance(error, BaseException) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
 from weakref import WeakSet
@@ -21,10 +21,12 @@ class Staff:
         self._idle: list[Team] = []
 
     def enter(self) -> None:
+        """From here on teams are kept."""
         with self._lock:
             self._inside += 1
 
     def leave(self) -> None:
+        """The last one to leave ends the workers."""
         with self._lock:
             self._inside -= 1
             teams = [] if self._inside else self._idle[:]
@@ -33,7 +35,7 @@ class Staff:
             team.close()
 
     @contextmanager
-    def borrow(self) -> Iterator[Team]:
+    def borrow(self) -> Generator[Team, None, None]:
         """A team for one stream; it is closed afterwards unless it is kept."""
         with self._lock:
             team = self._idle.pop() if self._idle else self._make_team()

@@ -24,7 +24,7 @@ class Team:
     def __init__(self, size: int, method: StartMethod | None, settings: Settings) -> None:
         self.size = size
         self.members: list[Member] = []
-        self._method = method
+        self._method: StartMethod | None = method
         self._settings = settings
         self._poll = select.poll()
         self._by_descriptor: dict[int, Member] = {}

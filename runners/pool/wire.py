@@ -55,6 +55,8 @@ class Unreadable(Exception):
 
 
 class Frame(NamedTuple):
+    """A frame that has arrived. ``head`` is readable at once, the sealed values in ``body`` through ``unseal``."""
+
     kind: int
     all_plain: bool
     size: int
@@ -117,7 +119,7 @@ def unseal(entry: Entry, body: memoryview, offset: int) -> Any:
     """The value whose sealed form starts at ``offset``; raises ``Unreadable``."""
     end = offset + entry[0]
     try:
-        return pickle.loads(body[offset:end], buffers=_cut(body, end, entry[1:]))  # noqa: S301 - from our own process
+        return pickle.loads(body[offset:end], buffers=_cut(body, end, entry[1:]))
     except (Exception, SystemExit) as error:
         raise Unreadable from error
 
@@ -200,7 +202,7 @@ class Inbox:
             return None
         body_end = self._start + self._wanted
         view = memoryview(self._buffer)
-        head = pickle.loads(view[body_end - body_size - head_size : body_end - body_size])  # noqa: S301
+        head = pickle.loads(view[body_end - body_size - head_size : body_end - body_size])
         self._start = body_end
         if flags & _HAS_BUFFERS:
             self._leave_memory_to_the_frame()

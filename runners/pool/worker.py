@@ -1,3 +1,4 @@
+# pyright: basic
 """The worker's side: read a chunk, apply the function to each input, let the results leave.
 
 What runs here, besides the function: this loop in the main thread, and one thread that ends the process
@@ -14,8 +15,9 @@ import resource
 import select
 import signal
 import threading
-from math import inf
 from collections.abc import Callable
+from math import inf
+from pathlib import Path
 from socket import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +25,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runners.pool import slot as slots
 from runners.pool.records import to_record
 from runners.pool.slot import CONDEMNED, DEADLINE, MARK, PHASE, POSITION, PULSED, RUNNING, SENDING, START, WAITING
-from runners.pool.wire import CHUNK, LARGE, PLAIN, READY, REFUSED, RESULTS
-from runners.pool.wire import Frame, Inbox, Packer, Part, Unreadable, send_all, to_parts, unseal
+from runners.pool.wire import (
+    CHUNK,
+    LARGE,
+    PLAIN,
+    READY,
+    REFUSED,
+    RESULTS,
+    Frame,
+    Inbox,
+    Packer,
+    Unreadable,
+    send_all,
+    to_parts,
+    unseal,
+)
 
 if TYPE_CHECKING:
     from runners.pool.slot import Slot
@@ -38,6 +53,8 @@ EXIT_UNREACHABLE = 71
 
 
 class Settings(NamedTuple):
+    """How a worker behaves: seconds of work after which results leave, and bytes it may take beyond its start."""
+
     flush_s: float
     max_memory: int | None
 
@@ -86,8 +103,7 @@ def main(sock: socket, slot: Slot, lifeline: int, settings: Settings) -> None:
 
 def _limit_memory(extra: int) -> None:
     """Let this process take ``extra`` bytes of address space beyond what it has now."""
-    with open("/proc/self/statm") as file:
-        pages = int(file.read().split()[0])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + extra
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
@@ -131,7 +147,7 @@ class _Worker:
 
     def read_function(self, frame: Frame) -> None:
         try:
-            self.func = pickle.loads(frame.head[0])  # noqa: S301 - made by our own parent
+            self.func = pickle.loads(frame.head[0])
         except BaseException as error:  # noqa: BLE001 - importing runs user code
             self.func = None
             record = to_record("invalid", error, -1, 0.0, 1)
