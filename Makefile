@@ -49,9 +49,10 @@ layers: .venv/tests.stamp ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: format
-format: .venv/tests.stamp ## put code and imports in their format
+format: .venv/tests.stamp ## put code, imports and the list of rooms in their format
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+	$(BIN)/python docs/explanation/rooms.py
 
 .PHONY: unit
 unit: .venv/tests.stamp ## pytest with the doctests, nothing else

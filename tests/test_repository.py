@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,13 @@ def test_both_contracts_of_pipeline_name_the_same_rooms() -> None:
     order = re.findall(r"\w+", " ".join(first["layers"]))
 
     assert re.findall(r"pipeline\.(\w+)", " ".join(last["layers"])) == order
+
+
+def test_the_architecture_page_lists_every_room() -> None:
+    page = ROOT / "docs/explanation/architecture.md"
+    as_it_should_be = runpy.run_path(str(page.with_name("rooms.py")))["page"]()
+
+    assert page.read_text(encoding="utf-8") == as_it_should_be, "run `make format`"
 
 
 def test_an_optional_package_is_imported_in_its_own_file_only() -> None:
