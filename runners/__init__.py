@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runners.crash import Crash
     from runners.errors import InputFailed, RunnerError
+    from runners.process import ProcessRunner
     from runners.protocol import Runner
     from runners.sequential import SequentialRunner
     from runners.thread import ThreadRunner
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Crash",
     "InputFailed",
+    "ProcessRunner",
     "Runner",
     "RunnerError",
     "SequentialRunner",
@@ -31,6 +33,7 @@ __all__ = [
 _ROOMS = {
     "Crash": "crash",
     "InputFailed": "errors",
+    "ProcessRunner": "process",
     "Runner": "protocol",
     "RunnerError": "errors",
     "SequentialRunner": "sequential",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
+from returns.result import Failure, Result, Success
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CrashKind = Literal["error", "invalid", "timeout", "crash", "cancelled"]
 """``error``: the function raised; ``invalid``: a value could not cross a process boundary;
@@ -36,6 +42,27 @@ class Crash(msgspec.Struct, frozen=True):
     mark: int = -1
     duration_s: float = 0.0
     error: BaseException | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Crash, (self.kind, self.exception, self.message, self.frames, self.mark, self.duration_s)
+
+
+def attempt(func: Callable[[T], R], value: T) -> Result[R, Crash]:
+    """Return ``Success(func(value))``, or what ``func`` raised as a ``Failure``; ``SystemExit`` ends one input only.
+
+    ``KeyboardInterrupt`` in the main thread is Ctrl-C, no input's failure, and goes on.
+
+    >>> attempt(int, "1")
+    <Success: 1>
+    >>> attempt(int, "one").failure().exception
+    'ValueError'
+    """
+    try:
+        return Success(func(value))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
+        return Failure(crash_of(error))
 
 
 def crash_of(error: BaseException, kind: CrashKind = "error") -> Crash:

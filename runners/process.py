@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, ClassVar, Self, TypeVar, get_args
@@ -50,7 +51,7 @@ class ProcessRunner(StreamRunner):
     ['Success', 'Failure']
     """
 
-    crosses_processes: ClassVar[bool] = True
+    crosses_processes = True
     pulse: ClassVar[Callable[[int, float | None], None] | None] = staticmethod(pulse)
 
     def __init__(
@@ -69,6 +70,11 @@ class ProcessRunner(StreamRunner):
         _check("timeout", timeout, timeout is None or timeout > 0, "seconds, more than 0")
         _check("crash_retries", crash_retries, crash_retries >= 0, "a number from 0")
         _check("max_memory", max_memory, max_memory is None or max_memory > 0, "a number of bytes")
+        if not hasattr(os, "pidfd_open"):
+            raise RunnerError(
+                f"ProcessRunner needs Linux 5.3 or later, and this is {sys.platform}; "
+                "use ThreadRunner, or ExecutorRunner with a ProcessPoolExecutor"
+            )
         self._options = _Options(
             max_workers=max_workers or len(os.sched_getaffinity(0)),
             start_method=start_method,

@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
-from returns.result import Failure, Result, Success
+from returns.result import Result
 
 from runners.crash import Crash as Crash
 from runners.crash import CrashKind as CrashKind
-from runners.crash import crash_of
+from runners.crash import attempt
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,7 +23,7 @@ R = TypeVar("R")
 class Runner(ABC):
     """Maps a function over inputs. A runner of your own needs only ``run``."""
 
-    crosses_processes: ClassVar[bool] = False
+    crosses_processes: bool = False
     """Function, inputs and results are pickled, so they must pickle."""
 
     awaits: ClassVar[bool] = False
@@ -72,7 +72,4 @@ class _Guarded:
         self.func = func
 
     def __call__(self, value: Any) -> Result[Any, Crash]:
-        try:
-            return Success(self.func(value))
-        except Exception as error:  # noqa: BLE001 - whatever a function raises is that input's own end
-            return Failure(crash_of(error))
+        return attempt(self.func, value)

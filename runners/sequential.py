@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
-from returns.result import Failure, Result, Success
+from returns.result import Result
 
-from runners.crash import crash_of
+from runners.crash import attempt
 from runners.protocol import Crash
 from runners.streaming import StreamRunner
 
@@ -37,7 +36,7 @@ class SequentialRunner(StreamRunner):
     def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
         """Yield ``(position, result)`` in input order, each as soon as it is there."""
         for position, value in enumerate(inputs):
-            yield position, _ended(func, value)
+            yield position, attempt(func, value)
 
     def __enter__(self) -> Self:
         return self
@@ -48,11 +47,8 @@ class SequentialRunner(StreamRunner):
     def __repr__(self) -> str:
         return "SequentialRunner()"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SequentialRunner)
 
-def _ended(func: Callable[[T], R], value: T) -> Result[R, Crash]:
-    try:
-        return Success(func(value))
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise
-        return Failure(crash_of(error))
+    def __hash__(self) -> int:
+        return hash(SequentialRunner)

@@ -20,6 +20,7 @@ from returns.result import Failure, Result, Success
 
 from runners.batch import Batch, Raised
 from runners.crew import Crew
+from runners.errors import RunnerError
 from runners.protocol import Crash
 from runners.streaming import StreamRunner, raise_crash
 
@@ -44,7 +45,7 @@ class ThreadRunner(StreamRunner):
 
     def __init__(self, max_workers: int | None = None) -> None:
         if max_workers is not None and max_workers < 1:
-            raise ValueError(f"ThreadRunner needs at least one worker, not max_workers={max_workers!r}")
+            raise RunnerError(f"ThreadRunner cannot use max_workers={max_workers!r}; it takes a number from 1")
         self._max_workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._crew = Crew("ThreadRunner")
 
@@ -97,6 +98,12 @@ class ThreadRunner(StreamRunner):
 
     def __reduce__(self) -> tuple[type[ThreadRunner], tuple[int]]:
         return ThreadRunner, (self._max_workers,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ThreadRunner) and self._max_workers == other._max_workers
+
+    def __hash__(self) -> int:
+        return hash((ThreadRunner, self._max_workers))
 
     def __repr__(self) -> str:
         return f"ThreadRunner(max_workers={self._max_workers})"
