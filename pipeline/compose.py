@@ -10,7 +10,7 @@ from typing import Any, Generic, Never, is_typeddict, overload
 
 import msgspec
 from returns.result import Failure, Result, Success
-from typing_extensions import TypeVar
+from typing_extensions import TypeIs, TypeVar
 
 from pipeline.errors import DuplicateStep, InvalidStep, StepMismatch, UnknownStep, did_you_mean
 from pipeline.model import Payload
@@ -116,7 +116,7 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     def __getitem__(self, at: slice[None, Step[X, Any, Any], None], /) -> Pipeline[A_contra, X, E_co]: ...
     @overload
     def __getitem__(self, at: slice[Any, Any, Any], /) -> Pipeline[Any, Any, E_co]: ...
-    def __getitem__(self, at: Any, /) -> Any:
+    def __getitem__(self, at: int | str | slice[Any, Any, Any], /) -> Step[Any, Any, Any] | Pipeline[Any, Any, Any]:
         if not isinstance(at, slice):
             return self._steps[at if isinstance(at, int) else self.index(at)]
         if at.step is not None:
@@ -212,13 +212,17 @@ def _raises(error: BaseException) -> Callable[[Any], Any]:
     return raise_again
 
 
-def steps_of(part: Any) -> tuple[Step[Any, Any, Any], ...]:
+def steps_of(part: object) -> tuple[Step[Any, Any, Any], ...]:
     """The steps of a pipeline, or a step alone; anything else is refused with the cure."""
     if isinstance(part, Pipeline):
         return part.steps
-    if isinstance(part, Step):
+    if _is_step(part):
         return (part,)
     raise InvalidStep(f"a pipeline is made of steps, got {part!r}; make a step of it with step(fn) or @step('name')")
+
+
+def _is_step(part: object) -> TypeIs[Step[Any, Any, Any]]:
+    return isinstance(part, Step)
 
 
 def _checked(steps: tuple[Any, ...]) -> tuple[Step[Any, Any, Any], ...]:
