@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, overload, runtime_checkable
 
 import msgspec
+from typing_extensions import TypeIs
 
 from pipeline.errors import InvalidSetting, MergeConflict
 from pipeline.model import Conflict
@@ -74,7 +75,7 @@ class MergeFactors(msgspec.Struct, frozen=True):
         """Merge ``(input_id, factors)`` pairs in input order, with the conflicts."""
         merging = _Merging()
         for input_id, output in outputs:
-            if not isinstance(output, Mapping):
+            if not _is_mapping(output):
                 raise TypeError(
                     f"merge_factors merges dictionaries, but input {input_id!r} gave {type(output).__name__}; "
                     "let the last step return a dict, or choose another aggregate, such as collect"
@@ -123,7 +124,7 @@ class _Merging:
             if key not in target:
                 target[key] = self._copied(value, at, input_id)
                 self.owners[at] = input_id
-            elif isinstance(target[key], dict) and isinstance(value, Mapping):
+            elif isinstance(target[key], dict) and _is_mapping(value):
                 self._merge_into(target[key], value, at, input_id)
             elif isinstance(target[key], list) and isinstance(value, list):
                 target[key] = [*target[key], *value]
@@ -134,11 +135,15 @@ class _Merging:
 
     def _copied(self, value: Any, path: str, input_id: str) -> Any:
         """Dictionaries are merged into, so they are ours; every other value is kept as it is."""
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             return value
         copy: dict[Any, Any] = {}
         self._merge_into(copy, value, path, input_id)
         return copy
+
+
+def _is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -107,7 +107,9 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
         return self.processor.retry(result)
 
     def _pipeline(self) -> Pipeline[Any, Any, Any]:
-        return Pipeline(*(Step(name, getattr(self, method)) for name, method in self.STEP_METHODS.items()))
+        methods = self.STEP_METHODS.items()
+        steps: list[Step[Any, Any, Any]] = [Step(name, getattr(self, method)) for name, method in methods]
+        return Pipeline(*steps)
 
     def __getstate__(self) -> dict[str, Any]:
         """What workers need: everything but the processor, which holds the runner and the observers."""

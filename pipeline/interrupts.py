@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def asking_to_stop(stop: Callable[[str], None]) -> Iterator[None]:
+def asking_to_stop(stop: Callable[[str], None]) -> Generator[None]:
     """Call ``stop(reason)`` at the first signal, raise ``StopNow`` at the second.
 
     Only the main thread may handle signals; elsewhere, and where a program set its own handler, nothing changes.

@@ -11,9 +11,10 @@ anything else    Refuse: never a silent restart
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never, cast
 
 import msgspec
+from typing_extensions import TypeIs
 
 from pipeline import codec, fingerprint
 from pipeline.compose import Pipeline
@@ -94,21 +95,26 @@ def decide(
 
 def read_payload(given: Any) -> Payload | Completed[Any]:
     """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary."""
-    if isinstance(given, Payload | Completed):
+    if _is_read(given):
         return given
     if not isinstance(given, Mapping):
         raise BadPayload(
             f"$: a payload is a dictionary with 'step' and 'data', got {type(given).__name__} {given!r:.80}"
         )
-    completed = given.get("status") == "completed"
-    if not completed and not given.get("step"):
+    fields: dict[str, Any] = dict(cast("Mapping[str, Any]", given))
+    completed = fields.get("status") == "completed"
+    if not completed and not fields.get("step"):
         return Payload(step="")
-    if not completed and "data" not in given:
+    if not completed and "data" not in fields:
         raise BadPayload("$.data: missing; a payload holds the value that entered the failed step")
     try:
-        return msgspec.convert(dict(given), Completed[Any]) if completed else msgspec.convert(dict(given), Payload)
+        return msgspec.convert(fields, Completed[Any]) if completed else msgspec.convert(fields, Payload)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"the payload is malformed: {error}") from error
+
+
+def _is_read(given: object) -> TypeIs[Payload | Completed[Any]]:
+    return isinstance(given, Payload | Completed)
 
 
 def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], decision: Decision) -> PlannedInput:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from typing_extensions import TypeIs
+
 from pipeline.model import Failed, Payload, ProcessorInput
 
 
@@ -14,24 +18,28 @@ class Prevalidation:
 
     def problem(self, item: object) -> str | None:
         """What is wrong with this input, or ``None``."""
-        if not isinstance(item, ProcessorInput):
+        if not _is_input(item):
             return f"not a ProcessorInput but {type(item).__name__}; make inputs of plain values with to_inputs(values)"
-        input_id: object = item.input_id
+        input_id = cast("object", item.input_id)
         if not isinstance(input_id, str) or not input_id:
             return f"input_id must be a text that is not empty, got {input_id!r}"
         if input_id in self.seen:
             return f"input_id {input_id!r} is used twice; ids tell inputs apart when a run is resumed"
         self.seen.add(input_id)
         for name, expected in self.expected.items():
-            given = getattr(item, name)
+            given: object = getattr(item, name)
             if expected is not None and given != expected:
                 return f"{name} {given!r} is not this processor's {name} {expected!r}"
         return None
 
 
+def _is_input(item: object) -> TypeIs[ProcessorInput[Any]]:
+    return isinstance(item, ProcessorInput)
+
+
 def offender(item: object, problem: str) -> Failed:
     """The outcome of an input that does not belong here."""
-    if isinstance(item, ProcessorInput):
+    if _is_input(item):
         input_id, data = str(item.input_id), item.data
     else:
         input_id, data = f"{item!r:.80}", item

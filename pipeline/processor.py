@@ -33,6 +33,8 @@ from runners import Runner, SequentialRunner
 A = TypeVar("A", default=Any)
 B = TypeVar("B", default=Any)
 R = TypeVar("R", default=Any)
+A0 = TypeVar("A0")
+B0 = TypeVar("B0")
 
 _LOGGER = logging.getLogger("pipeline")
 
@@ -54,10 +56,10 @@ class Processor(Generic[A, B, R]):
 
     @overload
     def __init__(
-        self: Processor[A, B, list[B]],
+        self: Processor[A0, B0, list[B0]],
         *,
         name: str = ...,
-        pipeline: Pipeline[A, B, Any] | Step[A, B, Any],
+        pipeline: Pipeline[A0, B0, Any] | Step[A0, B0, Any],
         **options: Unpack[Options],
     ) -> None: ...
     @overload

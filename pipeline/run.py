@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from time import perf_counter, time
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never, cast
 
 from returns.result import Result, Success
 
@@ -231,7 +231,7 @@ class RunInProgress:
     def _outcome(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Outcome[Any]:
         if type(result) is not Success:
             return self._crashed(dispatched, result.failure())
-        end, clock_ns, attempts = result.unwrap()
+        end, clock_ns, attempts = cast("Trace", result.unwrap())
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
             return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)

@@ -64,9 +64,9 @@ def hint_of(fn: Callable[..., Any], name: str) -> Any:
 def innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function inside partials and ``functools.wraps`` decorators."""
     while True:
-        inner = fn.func if isinstance(fn, functools.partial) else inspect.unwrap(fn)
+        inner: Callable[..., Any] = fn.func if isinstance(fn, functools.partial) else inspect.unwrap(fn)
         if inner is fn:
-            return fn
+            return inner
         fn = inner
 
 

@@ -15,7 +15,7 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -33,7 +33,7 @@ _MUTABLE: set[type] = {dict, list, set, bytearray, tuple, frozenset}
 _UNCOPYABLE: set[type] = set()
 
 
-def take(value: Any) -> Snapshot:
+def take(value: object) -> Snapshot:
     """Remember ``value`` as it is now. Callers skip this when ``type(value) in IMMUTABLE``."""
     kind = type(value)
     if kind not in _MUTABLE and _is_immutable(kind):
@@ -69,10 +69,13 @@ def _is_immutable(declared: Any) -> bool:
         return True
     if origin in (Union, UnionType, tuple, frozenset):
         return all(item is Ellipsis or _is_immutable(item) for item in get_args(declared))
-    return isinstance(declared, type) and (issubclass(declared, Enum | PurePath) or _has_frozen_fields(declared))
+    if not isinstance(declared, type):
+        return False
+    kind = cast("type[object]", declared)
+    return issubclass(kind, Enum | PurePath) or _has_frozen_fields(kind)
 
 
-def _has_frozen_fields(declared: type) -> bool:
+def _has_frozen_fields(declared: type[object]) -> bool:
     if issubclass(declared, msgspec.Struct):
         frozen, names = declared.__struct_config__.frozen, declared.__struct_fields__
     elif is_dataclass(declared):
