@@ -129,24 +129,20 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     def __call__(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
         """Run one value through every step, without policies. Async steps are run to their end."""
         return (
-            self._result(walk(self._calls, 0, value, [], []))
-            if not self.is_async
-            else run_to_the_end(self.acall(value))
+            self._result(walk(self._calls, 0, value, [0])) if not self.is_async else run_to_the_end(self.acall(value))
         )
 
     async def acall(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
         """``__call__`` for a caller with a running event loop."""
-        return await self._awaited(0, value)
+        clock_ns = [0]
+        end = walk(self._calls, 0, value, clock_ns)
+        while isinstance(end, Waiting):
+            end = walk(self._calls, 0, end.value, clock_ns, await end.answered())
+        return self._result(end)
 
     def resume(self, at: str | Step[Any, Any, Any], value: Any) -> Result[B_co, StepFailure[E_co | Exception]]:
         """Run one value from a step on; ``value`` is what enters that step."""
         return self[self.index(at) :](value)
-
-    async def _awaited(self, index: int, value: Any) -> Result[Any, Any]:
-        end = walk(self._calls, index, value, [], [])
-        while isinstance(end, Waiting):
-            end = walk(self._calls, end.index, end.value, [], [], answered=(await answer_of(end.awaitable), end.before))
-        return self._result(end)
 
     @cached_property
     def _calls(self) -> tuple[Call, ...]:
@@ -194,22 +190,6 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pipeline, self._steps
-
-
-async def answer_of(awaitable: Any) -> Callable[[Any], Any]:
-    """Await a call and give a function with the same answer, or the same exception."""
-    try:
-        answer = await awaitable
-    except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
-        return _raises(error)
-    return lambda _value: answer
-
-
-def _raises(error: BaseException) -> Callable[[Any], Any]:
-    def raise_again(_value: Any) -> Any:
-        raise error
-
-    return raise_again
 
 
 def steps_of(part: object) -> tuple[Step[Any, Any, Any], ...]:

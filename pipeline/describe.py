@@ -41,16 +41,13 @@ def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def frames_of(error: Any) -> tuple[Frame, ...]:
     """Where an exception was raised, outermost first, without this package's own frames at the outside."""
-    frames: list[Frame] = []
     at: TracebackType | None = getattr(error, "__traceback__", None) if isinstance(error, BaseException) else None
+    frames: list[Frame] = []
     while at is not None:
         code = at.tb_frame.f_code
-        frames.append((code.co_filename, at.tb_lineno, code.co_name))
+        if frames or not code.co_filename.startswith(_HERE):
+            frames.append((code.co_filename, at.tb_lineno, code.co_name))
         at = at.tb_next
-        if len(frames) > 2 * FRAME_LIMIT:
-            del frames[:FRAME_LIMIT]
-    while frames and frames[0][0].startswith(_HERE):
-        frames.pop(0)
     return tuple(frames[-FRAME_LIMIT:])
 
 

@@ -15,17 +15,17 @@ from threading import Thread
 from time import perf_counter_ns
 from typing import Any, TypeAlias
 
-from pipeline.compose import Pipeline, answer_of
+from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
 from pipeline.model import Attempt
 from pipeline.step import Step
-from pipeline.stepcontext import POSITION, Position, StepContext
-from pipeline.walk import Call, Waiting, walk
+from pipeline.stepcontext import POSITION, StepContext
+from pipeline.walk import Call, Stop, Tried, Waiting, walk
 
 Start: TypeAlias = tuple[str, int, Any]
 """What a worker gets: ``input_id``, index of the first step to run, and the value that enters it."""
 
-Trace: TypeAlias = tuple[Any, tuple[int, ...], tuple[Attempt, ...]]
+Trace: TypeAlias = tuple[Any, list[int], tuple[Attempt, ...]]
 """What a worker gives back: the output or a ``Stop``, the clock readings, the failed tries of steps that succeeded.
 Plain tuples, because they pickle three times faster than Structs."""
 
@@ -50,24 +50,24 @@ class Program:
         self.run_id = run_id
         self.scope = scope
         self.pulse = pulse
+        self.calls = self._calls()
+        """The steps ready to be called where they are."""
 
     def __getstate__(self) -> dict[str, Any]:
         made = ("calls", "threaded_calls")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
-    @cached_property
-    def calls(self) -> tuple[Call, ...]:
-        """The steps ready to be called where they are."""
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.calls = self._calls()
+
+    def _calls(self) -> tuple[Call, ...]:
         return tuple(self._call(place, step, in_thread=False) for place, step in enumerate(self.pipeline))
 
     @cached_property
     def threaded_calls(self) -> tuple[Call, ...]:
         """The steps ready to be called on an event loop: sync ones in a thread each."""
         return tuple(self._call(place, step, in_thread=True) for place, step in enumerate(self.pipeline))
-
-    def position(self, start: Start, clock_ns: list[int]) -> Position:
-        """Where an input is, for steps that ask."""
-        return Position(self.run_id, self.scope, start[0], self.names, start[1], clock_ns)
 
     def _call(self, place: int, step: Step[Any, Any, Any], in_thread: bool) -> Call:
         """A step under all that stands around its call, innermost first."""
@@ -85,39 +85,41 @@ class Program:
 
 def run_one(program: Program, start: Start) -> Trace | None:
     """Take one input through the steps that remain. Never raises, whatever a step does."""
-    _, index, value = start
-    if index < 0:
-        return None
-    if program.is_async:
-        return _run_to_the_end(arun_one(program, start, program.calls))
+    input_id, index, value = start
+    if index < 0 or program.is_async:
+        return _run_to_the_end(arun_one(program, start, program.calls)) if index >= 0 else None
     clock_ns = [perf_counter_ns()]
-    attempts: list[Attempt] = []
-    token = POSITION.set(program.position(start, clock_ns))
-    try:
-        end = walk(program.calls, index, value, clock_ns, attempts, let_pass=(StopNow,))
-    finally:
-        POSITION.reset(token)
-    return end, tuple(clock_ns), tuple(attempts)
+    POSITION.set((program, input_id, index, clock_ns))
+    end = walk(program.calls, index, value, clock_ns)
+    return _trace(end, clock_ns) if type(end) in ENDS else (end, clock_ns, ())
 
 
 async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace | None:
     """``run_one`` on an event loop; sync steps run in threads. Cancellation goes through."""
-    _, index, value = start
+    input_id, index, value = start
     if index < 0:
         return None
     calls = program.threaded_calls if calls is None else calls
     clock_ns = [perf_counter_ns()]
-    attempts: list[Attempt] = []
-    passing = (StopNow, asyncio.CancelledError)
-    token = POSITION.set(program.position(start, clock_ns))
-    try:
-        end = walk(calls, index, value, clock_ns, attempts, let_pass=passing)
-        while type(end) is Waiting:
-            answered = (await answer_of(end.awaitable), end.before)
-            end = walk(calls, end.index, end.value, clock_ns, attempts, answered=answered, let_pass=passing)
-    finally:
-        POSITION.reset(token)
-    return end, tuple(clock_ns), tuple(attempts)
+    POSITION.set((program, input_id, index, clock_ns))
+    end = walk(calls, index, value, clock_ns, None, PASSING)
+    while type(end) is Waiting:
+        end = walk(calls, index, end.value, clock_ns, await end.answered(), PASSING)
+    return _trace(end, clock_ns)
+
+
+PASSING = (StopNow, asyncio.CancelledError)
+"""What goes through an async step: the second Ctrl-C, and the cancellation of the task it runs in."""
+
+
+ENDS = frozenset({Stop, Tried})
+"""Ends that are not simply the output."""
+
+
+def _trace(end: Any, clock_ns: list[int]) -> Trace:
+    readings = clock_ns.copy()
+    clock_ns.clear()  # the input is done: from here on StepContext.current() is None
+    return (end.answer, readings, end.attempts) if type(end) is Tried else (end, readings, ())
 
 
 def _run_to_the_end(coroutine: Coroutine[Any, Any, Trace | None]) -> Trace | None:

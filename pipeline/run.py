@@ -231,7 +231,8 @@ class RunInProgress:
     def _outcome(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Outcome[Any]:
         if type(result) is not Success:
             return self._crashed(dispatched, result.failure())
-        end, clock_ns, attempts = cast("Trace", result.unwrap())
+        end, readings, attempts = cast("Trace", result.unwrap())
+        clock_ns = tuple(readings)
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
             return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 _LOGGER = logging.getLogger("pipeline.step")
 
 
-class Position(msgspec.Struct):
-    """Where one input is: the run, the names of its steps, and the clock readings, one more than steps done."""
+class RunFacts(Protocol):
+    """What all inputs of a run have in common, as far as a step may know it."""
 
     run_id: str
     scope: str
-    input_id: str
     names: tuple[str, ...]
-    index: int
-    clock_ns: list[int]
 
-    @property
-    def step(self) -> str:
-        """The name of the step in progress."""
-        return self.names[self.index + len(self.clock_ns) - 1]
 
+Position: TypeAlias = tuple[RunFacts, str, int, list[int]]
+"""Where one input is: its run, its id, the step it started at, and the clock readings, one more than steps done.
+A plain tuple, because one is made for every input. The input is done when all steps are, or readings are gone."""
 
 POSITION: ContextVar[Position | None] = ContextVar("pipeline_position", default=None)
 TRY: ContextVar[tuple[int, float | None]] = ContextVar("pipeline_try", default=(1, None))
@@ -54,13 +51,17 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
         position = POSITION.get()
         if position is None:
             return None
+        run, input_id, start, clock_ns = position
+        place = start + len(clock_ns) - 1
+        if not clock_ns or place >= len(run.names):
+            return None
+        step = run.names[place]
         attempt, deadline = TRY.get()
-        step = position.step
         return cls(
-            run_id=position.run_id,
-            input_id=position.input_id,
+            run_id=run.run_id,
+            input_id=input_id,
             step=step,
-            idempotency_key=f"{position.scope}/{position.input_id}/{step}",
+            idempotency_key=f"{run.scope}/{input_id}/{step}",
             attempt=attempt,
             deadline=deadline,
         )

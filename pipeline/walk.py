@@ -20,6 +20,7 @@ from returns.result import Failure, Success
 
 from pipeline import snapshot
 from pipeline.describe import describe, frames_of
+from pipeline.errors import StopNow
 from pipeline.model import Attempt, FailureKind, Frame
 from pipeline.snapshot import IMMUTABLE, Snapshot
 from pipeline.step import Step
@@ -80,41 +81,56 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct):
-    """A call that has to be awaited: the place, what entered, and how it was before."""
+    """A call that has to be awaited, the value that entered it, how that was before, and the failed tries so far."""
 
     awaitable: Awaitable[Any]
-    index: int = 0
     value: Any = None
     before: Snapshot = None
+    attempts: tuple[Attempt, ...] = ()
+
+    async def answered(self) -> Answered:
+        """Await it, and give what ``walk`` goes on with."""
+        try:
+            answer = await self.awaitable
+        except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
+            return _raises(error), self.before, self.attempts
+        return (lambda _value: answer), self.before, self.attempts
 
 
-Answered = tuple[Callable[[Any], Any], Snapshot]
-"""The awaited call as a function that gives its answer at once, and the snapshot from before it ran."""
+Answered = tuple[Callable[[Any], Any], Snapshot, tuple[Attempt, ...]]
+"""An awaited call as a function that gives its answer at once, the snapshot from before it ran, the tries so far."""
 
-NEVER: tuple[type[BaseException], ...] = ()
+
+def _raises(error: BaseException) -> Callable[[Any], Any]:
+    def raise_again(_value: Any) -> Any:
+        raise error
+
+    return raise_again
+
+
+MARKS = frozenset({Waiting, Tried, Refusal})
 
 
 def walk(  # noqa: C901 - the one loop, kept flat because every call costs every step
     calls: tuple[Call, ...],
-    index: int,
+    start: int,
     value: Any,
     clock_ns: list[int],
-    attempts: list[Attempt],
-    *,
     answered: Answered | None = None,
-    let_pass: tuple[type[BaseException], ...] = NEVER,
+    let_pass: tuple[type[BaseException], ...] = (StopNow,),
     clock: Callable[[], int] = perf_counter_ns,
 ) -> Any:
-    """Take ``value`` through ``calls[index:]``; the last value, a ``Stop`` or a ``Waiting``.
+    """Take ``value`` on from step ``start``: the last value (``Tried`` if tries failed), a ``Stop`` or a ``Waiting``.
 
-    ``clock_ns`` gets a reading after each call, ``attempts`` the failed tries of calls that then succeeded.
+    ``clock_ns`` holds a reading from before the first step and one after each; so it also says how far the value is.
     Exceptions of the kinds ``let_pass`` go through: they mean this run, not this input.
     """
-    for call in calls[index:] if index else calls:
+    done = start + len(clock_ns) - 1
+    attempts: tuple[Attempt, ...] = ()
+    for call in calls[done:] if done else calls:
         fn, before = call.fn, None
         if answered is not None:
-            fn, before = answered
-            answered = None
+            (fn, before, attempts), answered = answered, None
         elif type(value) not in IMMUTABLE:
             before = snapshot.take(value)
         try:
@@ -123,59 +139,59 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
             if isinstance(error, let_pass):
                 raise
             clock_ns.append(clock())
-            return stop(index, call.step.name, error, value, before, attempts)
+            return stop(call, start + len(clock_ns) - 2, error, value, before, attempts)
         clock_ns.append(clock())
         kind = type(answer)
         if kind is Success:
-            value = answer.unwrap()
+            value = answer._inner_value  # what unwrap() returns, without the call
         elif kind is Failure:
-            return stop(index, call.step.name, answer.failure(), value, before, attempts)
-        elif kind is Waiting:
-            clock_ns.pop()
-            answer.index, answer.value, answer.before = index, value, before
-            return answer
-        elif kind is Tried:
-            attempts.extend(answer.attempts)
-            value = answer.answer
-        elif kind is Refusal:
-            return refuse(index, answer, value, before, attempts)
+            return stop(call, start + len(clock_ns) - 2, answer._inner_value, value, before, attempts)
+        elif kind in MARKS:
+            if kind is Tried:
+                attempts += answer.attempts
+                value = answer.answer
+            elif kind is Refusal:
+                return refuse(start + len(clock_ns) - 2, answer, value, before, attempts)
+            else:
+                clock_ns.pop()
+                answer.value, answer.before, answer.attempts = value, before, attempts
+                return answer
         elif answer is None and not call.may_return_none:
-            return stop(index, call.step.name, call.step.forgotten_return(), value, before, attempts)
+            forgotten = call.step.forgotten_return()
+            return stop(call, start + len(clock_ns) - 2, forgotten, value, before, attempts)
         else:
             value = answer
-        index += 1
-    return value
+    return Tried(value, attempts) if attempts else value
 
 
-def stop(index: int, step: str, error: Any, value: Any, before: Snapshot, attempts: list[Attempt]) -> Stop:
-    """The end of an input that failed with ``error`` at its only try of this step."""
+def stop(call: Call, index: int, error: Any, value: Any, before: Snapshot, earlier: tuple[Attempt, ...]) -> Stop:
+    """The end of an input that failed at its only try; ``earlier`` are the tries of steps that then succeeded."""
     exception, message = describe(error)
     frames = frames_of(error)
-    last = Attempt(step=step, exception=exception, message=message, frames=frames)
-    data = snapshot.restore(value, before)
+    only = Attempt(step=call.step.name, exception=exception, message=message, frames=frames)
     return Stop(
         index=index,
         exception=exception,
         message=message,
-        data=data,
+        data=value if before is None else snapshot.restore(value, before),
         frames=frames,
-        attempts=(*attempts, last),
+        attempts=(*earlier, only),
         error=error,
     )
 
 
-def refuse(index: int, refusal: Refusal, value: Any, before: Snapshot, attempts: list[Attempt]) -> Stop:
-    """The end of an input whose guard gave up."""
+def refuse(index: int, refusal: Refusal, value: Any, before: Snapshot, earlier: tuple[Attempt, ...]) -> Stop:
+    """The end of an input whose guard gave up, or set it aside."""
     exception, message = describe(refusal.error)
     return Stop(
         index=index,
         exception=exception,
         message=message,
-        data=snapshot.restore(value, before),
+        data=value if before is None else snapshot.restore(value, before),
         kind=refusal.kind,
         retryable=refusal.retryable,
         frames=frames_of(refusal.error),
-        attempts=(*attempts, *refusal.attempts),
+        attempts=earlier + refusal.attempts,
         parked=refusal.parked,
         error=refusal.error,
     )
