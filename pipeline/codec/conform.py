@@ -90,8 +90,7 @@ def _by_encoded_name(value: dict[Any, Any], made: Any) -> dict[Any, Any] | None:
     """What each key of the data may have become; None where that is a registered type's own affair."""
     if isinstance(made, dict):
         return dict(zip(value, made.values(), strict=True)) if len(value) == len(made) else made
-    kind: Any = type(made)
-    names = field_names(kind)
+    names = field_names(type(made))
     if names is None:
         return None
     encoded = made.__struct_encode_fields__ if isinstance(made, msgspec.Struct) else names

@@ -135,8 +135,7 @@ _COMPARISONS: dict[type, Callable[[Any, Any, int], Found | None]] = {
 }
 
 
-@lru_cache(maxsize=4096)
-def field_names(kind: Any) -> tuple[str, ...] | None:
+def _field_names(kind: Any) -> tuple[str, ...] | None:
     """The names of the fields of a Struct, dataclass or attrs class, or None for any other."""
     if hasattr(kind, "__struct_fields__"):
         return tuple(kind.__struct_fields__)
@@ -147,9 +146,11 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
     return None
 
 
+field_names: Callable[[Any], tuple[str, ...] | None] = lru_cache(maxsize=4096)(_field_names)
+
+
 def _fields(value: Any) -> tuple[str, ...]:
-    kind: Any = type(value)
-    return field_names(kind) or ()
+    return field_names(type(value)) or ()
 
 
 def _further_attributes(value: Any) -> dict[str, Any]:
