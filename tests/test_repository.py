@@ -121,13 +121,6 @@ def test_requirement_files_agree_on_every_version() -> None:
     assert not {name: versions for name, versions in chosen.items() if len(versions) > 1}
 
 
-def test_both_contracts_of_pipeline_name_the_same_rooms() -> None:
-    first, *_, last = PROJECT["tool"]["importlinter"]["contracts"]
-    order = re.findall(r"\w+", " ".join(first["layers"]))
-
-    assert re.findall(r"pipeline\.(\w+)", " ".join(last["layers"])) == order
-
-
 def test_the_architecture_page_lists_every_room() -> None:
     page = ROOT / "docs/explanation/architecture.md"
     as_it_should_be = runpy.run_path(str(page.with_name("rooms.py")))["page"]()
