@@ -8,9 +8,11 @@ Elsewhere a fork server, which has no threads, does it for us. ``spawn`` is neve
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -62,7 +64,16 @@ def start_process(
 
 
 def _serve(sock: _Descriptor, slot: _Descriptor, lifeline: _Descriptor, settings: worker.Settings) -> None:
+    _forget_fork_server()
     worker.main(socket(fileno=sock.number), open_slot(slot.number), lifeline.number, settings)
+
+
+def _forget_fork_server() -> None:
+    """A forked process inherits Python's note of a fork server that is its parent's child, and then waits for it."""
+    server: Any = getattr(forkserver, "_forkserver", None)
+    if getattr(server, "_forkserver_pid", None) is not None:
+        os.close(server._forkserver_alive_fd)
+        server.__init__()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from time import monotonic
 from runners.pool import slot as slots
 from runners.pool.feed import Chunk
 from runners.pool.launch import StartMethod, start_process
-from runners.pool.slot import RUNNING, clear_slot, create_slot, open_slot
+from runners.pool.slot import RUNNING, clear_slot, close_slot, create_slot, open_slot
 from runners.pool.wire import MAX_PARTS, Frame, Inbox, Part, drop_sent
 from runners.pool.worker import EXIT_UNREACHABLE, Settings
 
@@ -180,6 +180,7 @@ class Member:
         """Let go of it without touching the process."""
         _members.pop(self.number, None)
         self.sock.close()
+        close_slot(self.slot)
         descriptor = self.__dict__.pop("ended", None)
         if descriptor is not None:
             os.close(descriptor)

@@ -56,6 +56,14 @@ def open_slot(descriptor: int) -> Slot:
     return memoryview(mmap.mmap(descriptor, _BYTES)).cast("d")
 
 
+def close_slot(slot: Slot) -> None:
+    """Give the memory back now, and the file descriptor that Python keeps for it."""
+    memory = slot.obj
+    slot.release()
+    if isinstance(memory, mmap.mmap):
+        memory.close()
+
+
 def clear_slot(slot: Slot) -> None:
     """Forget the inputs of an earlier stream; only while the worker has nothing to do."""
     slot[POSITION] = NO_INPUT
