@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runners.asynchronous import AsyncRunner
     from runners.crash import Crash
     from runners.errors import InputFailed, RunnerError
     from runners.process import ProcessRunner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runners.thread import ThreadRunner
 
 __all__ = [
+    "AsyncRunner",
     "Crash",
     "InputFailed",
     "ProcessRunner",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "AsyncRunner": "asynchronous",
     "Crash": "crash",
     "InputFailed": "errors",
     "ProcessRunner": "process",

@@ -53,13 +53,20 @@ class Runner(ABC):
         self, func: Callable[[T], Any], inputs: Iterable[T]
     ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
         """``stream`` for a caller that must not block its event loop; this default steps it in a thread."""
-        from asyncio import to_thread  # 100 ms of import that most runs never need
+        from asyncio import create_task, shield, to_thread, wait  # 100 ms of import that most runs never need
 
         stream = self.stream(func, inputs)
+        step = None
         try:
-            while (item := await to_thread(next, stream, None)) is not None:
+            while True:
+                step = create_task(to_thread(next, stream, None))
+                item = await shield(step)
+                if item is None:
+                    break
                 yield item
         finally:
+            if step is not None and not step.done():  # cancelled: the thread is still in the stream, so it cannot close
+                await wait([step])
             close = getattr(stream, "close", None)
             if close is not None:
                 await to_thread(close)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from runners.testing import LAWS, Law
 
 RUNNERS: list[Callable[[], Runner]] = [
@@ -14,6 +14,8 @@ RUNNERS: list[Callable[[], Runner]] = [
     ThreadRunner,
     lambda: ThreadRunner(max_workers=1),
     lambda: ThreadRunner(max_workers=64),
+    AsyncRunner,
+    lambda: AsyncRunner(max_concurrency=1),
     lambda: ProcessRunner(max_workers=2),
 ]
 

@@ -1,0 +1,207 @@
+"""Many coroutines at a time, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, ClassVar, Self, TypeVar
+
+from returns.result import Result
+
+from runners.errors import RunnerError
+from runners.flight import Answer, Flight
+from runners.protocol import Crash
+from runners.streaming import StreamRunner
+from runners.thread import ThreadRunner
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AsyncRunner(StreamRunner):
+    """Awaits a coroutine function for up to ``max_concurrency`` inputs at a time.
+
+    ``run`` and ``stream`` have an event loop of their own in a background thread,
+    so they work wherever they are called, also while a loop is running in the caller's thread.
+    ``astream`` uses the running loop. Any other function runs in up to ``max_concurrency`` threads.
+    Nothing is pickled; every input has its own copy of the caller's contextvars.
+    Closing a stream cancels what is in flight; an input whose own task is cancelled ends with kind ``cancelled``.
+    ``with runner:`` keeps the loop between runs, and so what is bound to it, such as an HTTP client.
+
+    >>> async def parse(text):
+    ...     return int(text)
+    >>> runner = AsyncRunner(max_concurrency=10)
+    >>> runner.run(parse, ["1", "2"])
+    [1, 2]
+    >>> dict(runner.stream(parse, ["1", "two"]))[1].failure().exception
+    'ValueError'
+    """
+
+    awaits: ClassVar[bool] = True
+
+    def __init__(self, max_concurrency: int = 100) -> None:
+        if max_concurrency < 1:
+            raise RunnerError(f"AsyncRunner cannot use max_concurrency={max_concurrency!r}; it takes a number from 1")
+        self._max_concurrency = max_concurrency
+        self._loop = _LoopThread()
+        self._threads = ThreadRunner(max_concurrency)
+
+    @property
+    def workers(self) -> int:
+        """How many inputs are worked on at the same time, at most."""
+        return self._max_concurrency
+
+    def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
+        """Yield ``(position, result)`` for every input as it finishes; closing it cancels what is in flight."""
+        if not is_coroutine_function(func):
+            return self._threads.stream(_Plain(func), inputs)
+        return self._stream(func, inputs)
+
+    async def astream(
+        self, func: Callable[[T], Any], inputs: Iterable[T]
+    ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
+        """``stream`` in the running event loop; cancelling the consumer cancels what is in flight."""
+        if not is_coroutine_function(func):
+            async for plain_answer in self._threads.astream(_Plain(func), inputs):
+                yield plain_answer
+            return
+        answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        flight = Flight(asyncio.get_running_loop(), func, inputs, self._max_concurrency, answers.put_nowait)
+        flight.feeder.start()
+        try:
+            while (answer := await answers.get()) is not None:
+                flight.taken()
+                yield answer
+        finally:
+            if not flight.landed:
+                flight.close()
+                while await answers.get() is not None:
+                    pass
+            flight.feeder.join()
+        if flight.error is not None:
+            raise flight.error
+
+    def _stream(self, func: Callable[[Any], Any], inputs: Iterable[Any]) -> Iterator[Answer]:
+        answers: SimpleQueue[Answer | None] = SimpleQueue()
+        with self._loop.running() as loop:
+            flight = Flight(loop, func, inputs, self._max_concurrency, answers.put)
+            flight.feeder.start()
+            try:
+                while (answer := answers.get()) is not None:
+                    flight.taken()
+                    yield answer
+            finally:
+                if not flight.landed:
+                    flight.close()
+                    while answers.get() is not None:
+                        pass
+                flight.feeder.join()
+        if flight.error is not None:
+            raise flight.error
+
+    def __enter__(self) -> Self:
+        self._loop.enter()
+        self._threads.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._threads.__exit__(*exc_info)
+        self._loop.leave()
+
+    def __reduce__(self) -> tuple[type[AsyncRunner], tuple[int]]:
+        return AsyncRunner, (self._max_concurrency,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncRunner) and self._max_concurrency == other._max_concurrency
+
+    def __hash__(self) -> int:
+        return hash((AsyncRunner, self._max_concurrency))
+
+    def __repr__(self) -> str:
+        return f"AsyncRunner(max_concurrency={self._max_concurrency})"
+
+
+def is_coroutine_function(func: Callable[..., Any]) -> bool:
+    """Return whether a call of ``func`` is to be awaited; partials and objects with an async ``__call__`` count.
+
+    >>> class Fetch:
+    ...     async def __call__(self, url): ...
+    >>> is_coroutine_function(partial(Fetch(), "/")), is_coroutine_function(len)
+    (True, False)
+    """
+    while isinstance(func, partial):
+        func = func.func
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
+
+
+class _Plain:
+    """``func``, which must not turn out to return a coroutine: in its thread, nobody would await that."""
+
+    def __init__(self, func: Callable[[Any], Any]) -> None:
+        self.func = func
+
+    def __call__(self, value: Any) -> Any:
+        result = self.func(value)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(f"{self.func!r} returned a coroutine; give AsyncRunner the coroutine function itself")
+        return result
+
+
+class _LoopThread:
+    """An event loop in a thread, there while somebody holds it."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # guards all below
+        self._holders = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def running(self) -> Generator[asyncio.AbstractEventLoop]:
+        # A coroutine of this very loop that calls the runner blocks the loop: it must wait for another one.
+        holder = _LoopThread() if self._thread is threading.current_thread() else self
+        loop = holder.enter()
+        try:
+            yield loop
+        finally:
+            holder.leave()
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():  # a forked child has the loop, but not its thread
+            self._clear()
+        with self._lock:
+            self._holders += 1
+            if self._loop is None:
+                ready: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
+                self._thread = threading.Thread(target=_run_loop, args=(ready,), name="AsyncRunner", daemon=True)
+                self._thread.start()
+                self._loop = ready.get()
+            return self._loop
+
+    def leave(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders or self._loop is None or self._thread is None:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def _run_loop(ready: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        ready.put(loop)
+        loop.run_forever()
