@@ -28,7 +28,7 @@ def parse(pages: Pages) -> Application:
     """The form as data, if its owners hold one whole together."""
     owners = tuple(owner(text) for text in fields(pages.pages, "Owner"))
     if (shares := sum(owner.share for owner in owners)) != 1:
-        raise Inconsistent(f"owners hold {shares:.0%} together, not 100%; ask for a corrected form")
+        raise Inconsistent(f"owners hold {shares:.0%}, not 100%; ask for a corrected form")
     return Application(
         business=pages.business,
         applied_on=day(field(pages.pages, "Date of application")),
@@ -63,7 +63,7 @@ def factors(
     """The application's factors, under the key `application`."""
     risk = risks.get(application.industry)
     if risk is None:
-        return Failure(UnknownIndustry(f"no risk for industry {application.industry}; add it to the risk table"))
+        return Failure(UnknownIndustry(f"NAICS {application.industry} is not in the risk table; add it"))
     read = ApplicationFactors(
         requested_amount_usd=application.requested_amount,
         annual_revenue_usd=application.annual_revenue,

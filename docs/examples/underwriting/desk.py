@@ -14,11 +14,14 @@ import licence
 import statement
 from businesses import BUSINESSES, Business
 from inbox import KINDS, STRAY, Inbox
-from model import Document, Kind
-from pipeline import Plan, ProcessingResult, Processor, ProcessorInput, merge_factors
+from model import ApplicationFactors, Document, Kind, LicenceFactors, MonthFactors
+from pipeline import Pipeline, Plan, ProcessingResult, Processor, ProcessorInput, merge_factors
+from problems import Problem
 from runners import Runner
 
 Inputs: TypeAlias = list[ProcessorInput[Document]]
+Factors: TypeAlias = dict[str, ApplicationFactors] | dict[str, MonthFactors] | dict[str, LicenceFactors]
+"""What one document gives; the documents of a batch give one dictionary together."""
 
 
 class Desk(Struct, frozen=True):
@@ -36,12 +39,14 @@ class Batch(Struct, frozen=True):
 
     business: Business
     kind: Kind
-    result: ProcessingResult[Any, Any]
+    result: ProcessingResult[Factors, dict[str, Any]]
 
 
-def processor(business: Business, kind: Kind, desk: Desk, runner: Runner) -> Processor[Any, Any, Any]:
+def processor(
+    business: Business, kind: Kind, desk: Desk, runner: Runner
+) -> Processor[Document, Factors, dict[str, Any]]:
     """The processor of a business's documents of one kind, with the document's three steps."""
-    pipelines = {
+    pipelines: dict[Kind, Pipeline[Document, Factors, Problem]] = {
         "application": application.pipeline(desk.keyring, desk.risks),
         "statement": statement.pipeline(desk.keyring, desk.rates),
         "licence": licence.pipeline(desk.keyring, desk.registry, desk.as_of),

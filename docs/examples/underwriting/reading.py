@@ -82,7 +82,7 @@ def damage(content: bytes) -> Problem | None:
     if not content:
         return EmptyFile("the file has 0 bytes; upload it again")
     if not content.startswith(b"%PDF-"):
-        return NotPdf(f"not a PDF: it begins with {content[:15]!r}; upload the document itself")
+        return NotPdf(f"begins with {content[:15]!r}; upload the PDF itself")
     if b"%%EOF" not in content[-1024:]:
         return TruncatedPdf(f"cut off after {len(content):,} bytes; upload the whole file")
     return None
@@ -109,15 +109,15 @@ def pages_of(content: bytes, password: str | None) -> tuple[str, ...]:
     except Exception as error:
         raise DamagedPdf(f"cannot be read ({type(error).__name__}: {error}); upload it again") from error
     if pages is None:
-        held = "there is no password for it" if password is None else "the password on the keyring does not open it"
-        raise LockedPdf(f"encrypted, and {held}; ask the sender")
+        why = "no password on the keyring" if password is None else "the keyring's password does not open it"
+        raise LockedPdf(f"{why}; ask the sender")
     return pages
 
 
 def mismatch(document: Document, pages: tuple[str, ...]) -> Problem | None:
     """Why a readable document is not the one that was asked for."""
     if not any(page.strip() for page in pages):
-        return ImageOnly(f"{len(pages)} page(s) of pictures without text; ask for the bank's own PDF")
+        return ImageOnly(f"{len(pages)} page(s) without text; ask for the bank's own PDF")
     if HEADINGS[document.kind] not in pages[0]:
         return WrongKind(f"not headed {HEADINGS[document.kind]!r}; file it where it belongs")
     holder = field(pages, HOLDERS[document.kind])

@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
@@ -35,7 +35,7 @@ def look_up(address: str, number: str) -> Registration:
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, HTTPException) as error:
-        raise RegistryDown(f"no answer about {number} ({type(error).__name__}); try again later") from error
+        raise RegistryDown(f"no answer about {number}; try again later") from error
     finally:
         connection.close()
     if answer.status == 404:
@@ -98,11 +98,9 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """One question."""
 
-    server: Server
-
     def do_GET(self) -> None:
         """Answer as the registry says, or hang up."""
-        answer = self.server.registry.answer(self.path.rsplit("/", 1)[-1])
+        answer = cast("Server", self.server).registry.answer(self.path.rsplit("/", 1)[-1])
         if answer is None:
             return
         status, body = answer

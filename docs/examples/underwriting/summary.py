@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any
 
 from businesses import BUSINESSES, Business
@@ -59,40 +60,35 @@ def outcomes(batches: Iterable[Batch]) -> str:
 
 def failures(batches: Iterable[Batch]) -> str:
     """What failed, where and why; inputs with the same cause share a line."""
-    causes: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    causes: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for batch in batches:
         for outcome in batch.result.outcomes:
             if isinstance(outcome, Failed):
-                causes[outcome.step, outcome.exception, outcome.message].append(outcome.input_id)
+                causes[outcome.step][f"{outcome.exception}: {outcome.message}"].append(outcome.input_id)
             elif isinstance(outcome, NotRun):
-                causes["(not run)", "", outcome.reason].append(outcome.input_id)
-    order = ("prevalidation", "(not run)", *STEPS)
-    in_order = sorted(causes.items(), key=lambda item: order.index(item[0][0]))
-    return "\n".join(failure(step, exception, message, ids) for (step, exception, message), ids in in_order)
+                causes["not run"][outcome.reason].append(outcome.input_id)
+    places = [place for place in ("prevalidation", "not run", *STEPS) if place in causes]
+    return "\n".join(line for place in places for line in (f"  {place}", *starmap(cause, causes[place].items())))
 
 
-def failure(step: str, exception: str, message: str, input_ids: Sequence[str]) -> str:
-    """One cause, wrapped beside the step and the inputs it stopped."""
+def cause(why: str, input_ids: Sequence[str]) -> str:
+    """One cause, wrapped beside the first of the inputs it stopped and the number of the others."""
     who = input_ids[0] if len(input_ids) == 1 else f"{input_ids[0]} +{len(input_ids) - 1}"
-    first = f"  {step:<13}  {who:<28}  "
-    text = f"{exception}: {message}" if exception else message
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+    return beside(f"    {who:<28}  ", why)
+
+
+def beside(left: str, text: str) -> str:
+    """Text wrapped to the right of something."""
+    return textwrap.fill(text, WIDTH, initial_indent=left, subsequent_indent=" " * len(left))
 
 
 def planned(plans: Iterable[tuple[Batch, Plan]]) -> str:
     """What the retry is going to do, by what it does and why."""
-    ways: Counter[tuple[tuple[str, ...], str]] = Counter()
-    for _, plan in plans:
-        ways.update((item.steps, item.reason) for item in plan)
-    lines = sorted(ways.items(), key=lambda item: (len(item[0][0]), item[0][1]))
+    ways = Counter((item.steps, item.reason) for _, plan in plans for item in plan)
+    in_order = sorted(ways.items(), key=lambda way: (len(way[0][0]), way[0][1]))
     return "\n".join(
-        textwrap.fill(
-            reason,
-            WIDTH,
-            initial_indent=f"  {count:>3}  {' >> '.join(steps) or 'nothing':<38}  ",
-            subsequent_indent=" " * 47,
-        )
-        for (steps, reason), count in lines
+        beside(f"  {count:>4} x  {' >> '.join(steps) or 'nothing':<38}  ", reason)
+        for (steps, reason), count in in_order
     )
 
 
@@ -178,8 +174,3 @@ def licence_rows(business: Business, output: dict[str, LicenceFactors] | None) -
     return [
         (business.name, number, read.category, read.state, str(read.days_to_expiry)) for number, read in output.items()
     ]
-
-
-def unfinished(batches: Iterable[Batch]) -> list[Batch]:
-    """The batches that still have no output of their own."""
-    return [batch for batch in batches if not batch.result.success]
