@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from time import perf_counter, time
 from typing import Any, NamedTuple, assert_never, cast
 
+import msgspec
 from returns.result import Result, Success
 
-from pipeline import fingerprint
+from pipeline import fingerprint, snapshot
 from pipeline.compose import Pipeline
 from pipeline.engine import IDLE, Start, Trace
 from pipeline.events import Announcer
@@ -235,10 +236,22 @@ class RunInProgress:
         clock_ns = tuple(readings)
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
+            dispatched = self._unchanged(dispatched, end)
             return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
         return Succeeded(
             input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=attempts
         )
+
+    def _unchanged(self, dispatched: Dispatched, end: Stop) -> Dispatched:
+        """The input as it was given, where a step in this process changed its data."""
+        place, item, decision = dispatched
+        data = snapshot.restore(item.data, end.first) if decision.value is item.data else item.data
+        if data is item.data:
+            return dispatched
+        restored = msgspec.structs.replace(item, data=data)
+        if self.total is not None:
+            self.items[place] = restored
+        return Dispatched(place, restored, decision)
 
     def _stopped(
         self, dispatched: Dispatched, end: Stop, steps: tuple[str, ...], clock_ns: tuple[int, ...]

@@ -40,7 +40,8 @@ class Call:
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """Where one input stopped. ``index`` is the step's place in the pipeline; ``data`` is what entered it.
 
-    ``parked`` is why it was set aside without a failure. ``error`` stays in the process that raised it.
+    ``parked`` is why it was set aside without a failure. ``error``, and ``first``, the snapshot of what entered the
+    first step, stay in the process where they were made: elsewhere the input cannot have been changed.
     """
 
     index: int
@@ -53,9 +54,10 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     parked: str | None = None
     error: Any = None
+    first: Snapshot = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "error"}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("error", "first")}
         return _stop_of, (fields,)
 
 
@@ -80,25 +82,28 @@ class Tried(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...]
 
 
+Kept = tuple[Snapshot, Snapshot, tuple[Attempt, ...]]
+"""The value as it entered this step, as it entered the first one, and the failed tries of steps that succeeded."""
+
+
 class Waiting(msgspec.Struct):
-    """A call that has to be awaited, the value that entered it, how that was before, and the failed tries so far."""
+    """A call that has to be awaited, the value that entered it, and what ``walk`` keeps of it."""
 
     awaitable: Awaitable[Any]
     value: Any = None
-    before: Snapshot = None
-    attempts: tuple[Attempt, ...] = ()
+    kept: Kept = (None, None, ())
 
     async def answered(self) -> Answered:
         """Await it, and give what ``walk`` goes on with."""
         try:
             answer = await self.awaitable
         except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
-            return _raises(error), self.before, self.attempts
-        return (lambda _value: answer), self.before, self.attempts
+            return _raises(error), self.kept
+        return (lambda _value: answer), self.kept
 
 
-Answered = tuple[Callable[[Any], Any], Snapshot, tuple[Attempt, ...]]
-"""An awaited call as a function that gives its answer at once, the snapshot from before it ran, the tries so far."""
+Answered = tuple[Callable[[Any], Any], Kept]
+"""An awaited call as a function that gives its answer at once, and what was kept before it ran."""
 
 
 def _raises(error: BaseException) -> Callable[[Any], Any]:
@@ -126,46 +131,51 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
     Exceptions of the kinds ``let_pass`` go through: they mean this run, not this input.
     """
     done = start + len(clock_ns) - 1
+    first: Snapshot = None
     attempts: tuple[Attempt, ...] = ()
     for call in calls[done:] if done else calls:
         fn, before = call.fn, None
         if answered is not None:
-            (fn, before, attempts), answered = answered, None
+            fn, (before, first, attempts) = answered
+            answered = None
         elif type(value) not in IMMUTABLE:
             before = snapshot.take(value)
+            if call is calls[0]:
+                first = before
         try:
             answer = fn(value)
         except BaseException as error:
             if isinstance(error, let_pass):
                 raise
             clock_ns.append(clock())
-            return stop(call, start + len(clock_ns) - 2, error, value, before, attempts)
+            return stop(call, start + len(clock_ns) - 2, error, value, (before, first, attempts))
         clock_ns.append(clock())
         kind = type(answer)
         if kind is Success:
             value = answer._inner_value  # what unwrap() returns, without the call
         elif kind is Failure:
-            return stop(call, start + len(clock_ns) - 2, answer._inner_value, value, before, attempts)
+            return stop(call, start + len(clock_ns) - 2, answer._inner_value, value, (before, first, attempts))
         elif kind in MARKS:
             if kind is Tried:
                 attempts += answer.attempts
                 value = answer.answer
             elif kind is Refusal:
-                return refuse(start + len(clock_ns) - 2, answer, value, before, attempts)
+                return refuse(start + len(clock_ns) - 2, answer, value, (before, first, attempts))
             else:
                 clock_ns.pop()
-                answer.value, answer.before, answer.attempts = value, before, attempts
+                answer.value, answer.kept = value, (before, first, attempts)
                 return answer
         elif answer is None and not call.may_return_none:
             forgotten = call.step.forgotten_return()
-            return stop(call, start + len(clock_ns) - 2, forgotten, value, before, attempts)
+            return stop(call, start + len(clock_ns) - 2, forgotten, value, (before, first, attempts))
         else:
             value = answer
     return Tried(value, attempts) if attempts else value
 
 
-def stop(call: Call, index: int, error: Any, value: Any, before: Snapshot, earlier: tuple[Attempt, ...]) -> Stop:
-    """The end of an input that failed at its only try; ``earlier`` are the tries of steps that then succeeded."""
+def stop(call: Call, index: int, error: Any, value: Any, kept: Kept) -> Stop:
+    """The end of an input that failed at its only try of this step."""
+    before, first, earlier = kept
     exception, message = describe(error)
     frames = frames_of(error)
     only = Attempt(step=call.step.name, exception=exception, message=message, frames=frames)
@@ -177,11 +187,13 @@ def stop(call: Call, index: int, error: Any, value: Any, before: Snapshot, earli
         frames=frames,
         attempts=(*earlier, only),
         error=error,
+        first=first,
     )
 
 
-def refuse(index: int, refusal: Refusal, value: Any, before: Snapshot, earlier: tuple[Attempt, ...]) -> Stop:
+def refuse(index: int, refusal: Refusal, value: Any, kept: Kept) -> Stop:
     """The end of an input whose guard gave up, or set it aside."""
+    before, first, earlier = kept
     exception, message = describe(refusal.error)
     return Stop(
         index=index,
@@ -194,4 +206,5 @@ def refuse(index: int, refusal: Refusal, value: Any, before: Snapshot, earlier: 
         attempts=earlier + refusal.attempts,
         parked=refusal.parked,
         error=refusal.error,
+        first=first,
     )

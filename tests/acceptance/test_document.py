@@ -29,7 +29,7 @@ document_data = {"pages": ["total 12", "total 30"]}
 class MyProcessor(BaseProcessor):
     PROCESSOR_NAME = "my_processor"
 
-    def __init__(self, account_id: str, underwriting_id: str, runner: Runner = SequentialRunner()) -> None:
+    def __init__(self, account_id: str, underwriting_id: str, runner: Runner = SequentialRunner()) -> None:  # noqa: B008 - as the document has it
         super().__init__(account_id, underwriting_id, runner)
 
     def _validate(self, data: Any) -> Any:
