@@ -51,21 +51,22 @@ def _received(duplicate: Any) -> _Descriptor:
 
 
 def start_process(
-    method: StartMethod, sock: socket, slot: int, lifeline: int, settings: worker.Settings
+    method: StartMethod, settings: worker.Settings, sock: int, slot: int, parent: int, hangup: int
 ) -> BaseProcess:
-    """Start a worker that talks over ``sock``; the descriptors stay open here."""
+    """Start a worker with these file descriptors, which stay open here."""
     context: BaseContext = multiprocessing.get_context(method)
-    descriptors = [_Descriptor(number) for number in (sock.fileno(), slot, lifeline)]
+    descriptors = [_Descriptor(number) for number in (sock, slot, parent, hangup)]
     make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - absent from the type's stub
-    process = make_process(target=_serve, args=(*descriptors, settings), name="pool-worker")
+    process = make_process(target=_serve, args=(settings, *descriptors), name="pool-worker")
     with _main_that_can_be_found():
         process.start()
     return process
 
 
-def _serve(sock: _Descriptor, slot: _Descriptor, lifeline: _Descriptor, settings: worker.Settings) -> None:
+def _serve(settings: worker.Settings, *descriptors: _Descriptor) -> None:
+    sock, slot, parent, hangup = (descriptor.number for descriptor in descriptors)
     _forget_fork_server()
-    worker.main(socket(fileno=sock.number), open_slot(slot.number), lifeline.number, settings)
+    worker.main(settings, socket(fileno=sock), open_slot(slot), parent, hangup)
 
 
 def _forget_fork_server() -> None:

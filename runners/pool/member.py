@@ -45,13 +45,17 @@ class Member:
         self.kill_at = inf
         self.outgoing: list[memoryview] = []
         self.closed = False
+        """Nothing more will come from it."""
+        self.ended = -1
+        """Descriptor that is readable once the process has ended."""
         self._inbox = Inbox()
         self._start(method, settings)
 
     def _start(self, method: StartMethod, settings: Settings) -> None:
         self.sock, theirs = socket.socketpair()
         descriptor = create_slot()
-        lifeline = os.pidfd_open(os.getpid())  # readable once this process has ended
+        hangup, self.lifeline = os.pipe()
+        parent = os.pidfd_open(os.getpid())
         self.sock.setblocking(False)
         for end in (self.sock, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
@@ -59,7 +63,7 @@ class Member:
         try:
             self.slot = open_slot(descriptor)
             clear_slot(self.slot)
-            self.process = start_process(method, theirs, descriptor, lifeline, settings)
+            self.process = start_process(method, settings, theirs.fileno(), descriptor, parent, hangup)
             self.pid: int = self.process.pid or 0
             self.ended = os.pidfd_open(self.pid)
         except BaseException:
@@ -67,8 +71,8 @@ class Member:
             raise
         finally:
             theirs.close()
-            os.close(descriptor)
-            os.close(lifeline)
+            for number in (descriptor, parent, hangup):
+                os.close(number)
 
     @property
     def is_able(self) -> bool:
@@ -181,9 +185,9 @@ class Member:
         _members.pop(self.number, None)
         self.sock.close()
         close_slot(self.slot)
-        descriptor = self.__dict__.pop("ended", None)
-        if descriptor is not None:
-            os.close(descriptor)
+        os.close(self.lifeline)
+        if self.ended >= 0:
+            os.close(self.ended)
 
 
 def describe(code: int | None) -> str:

@@ -8,6 +8,7 @@ Nothing here needs the rest of the package, so that a worker is up quickly.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import pickle
@@ -81,16 +82,17 @@ def pulse(mark: int, limit_s: float | None = None) -> None:
         slot[MARK] = mark
 
 
-def main(sock: socket, slot: Slot, lifeline: int, settings: Settings) -> None:
+def main(settings: Settings, sock: socket, slot: Slot, parent: int, hangup: int) -> None:
     """Serve chunks until the parent closes the connection."""
     global _slot
     _slot = slot
     worker = _Worker(sock, slot, settings)
     os.setpgid(0, 0)  # what the function starts ends together with the worker
+    _end_on_hangup(hangup)
     signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the parent to decide on
     signal.signal(signal.SIGTERM, worker.end_if_condemned)
     os.register_at_fork(after_in_child=worker.abandon)
-    threading.Thread(target=_watch, args=(lifeline, worker), name="pool-watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(parent, worker), name="pool-watch", daemon=True).start()
     if settings.max_memory is not None:
         _limit_memory(settings.max_memory)
     gc.freeze()
@@ -112,10 +114,24 @@ def _ignore(signum: int, frame: object) -> None:
     """A handler instead of SIG_IGN, which programs started by the function would inherit."""
 
 
-def _watch(lifeline: int, worker: _Worker) -> None:
-    """End when the parent does, whatever the main thread is at; meanwhile free results that are held up."""
+def _end_on_hangup(hangup: int) -> None:
+    """Have the kernel kill this process group when the parent's end of the pipe closes.
+
+    That works while the function holds the interpreter lock, too, as a regular expression may do for years.
+    """
+    fcntl.fcntl(hangup, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(hangup, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(hangup, fcntl.F_SETFL, fcntl.fcntl(hangup, fcntl.F_GETFL) | fcntl.FASYNC)
+
+
+def _watch(parent: int, worker: _Worker) -> None:
+    """Send results that are held up; and end when the parent has ended.
+
+    The second is for a pipe that did not hang up: the parent was gone before we asked for the signal,
+    or some process that it forked still has its end. ``parent`` is a process descriptor: nobody can hold that open.
+    """
     poll = select.poll()
-    poll.register(lifeline, select.POLLIN)
+    poll.register(parent, select.POLLIN)
     while not poll.poll(HOLD_S * 1000):
         worker.flush_held()
     os.killpg(0, signal.SIGKILL)

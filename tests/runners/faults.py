@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -196,3 +197,25 @@ def spin(duration_s: float) -> None:
     end = time.perf_counter() + duration_s
     while time.perf_counter() < end:
         pass
+
+
+def hang_on(_: int) -> None:
+    hang()
+
+
+def hold_interpreter() -> None:
+    """No other thread of the process runs meanwhile, which is longer than anybody waits."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def hold_interpreter_on(_: int) -> None:
+    hold_interpreter()
+
+
+# Replaced in the parent: a copy that a fork made while a thread held it would never be released.
+shared_lock = threading.Lock()
+
+
+def use_shared_lock(value: int) -> int:
+    with shared_lock:
+        return value

@@ -65,7 +65,15 @@ def test_finished_results_do_not_wait_behind_a_slow_input_of_their_chunk() -> No
 
 
 def test_values_of_all_sizes_come_back_as_they_went() -> None:
-    values: list[Any] = [None, "ä" * 70_000, b"x" * 3_000_000, {"a": [b"y" * 100_000]}, (1, 2.5), bytearray(200_000), -1]
+    values: list[Any] = [
+        None,
+        "ä" * 70_000,
+        b"x" * 3_000_000,
+        {"a": [b"y" * 100_000]},
+        (1, 2.5),
+        bytearray(200_000),
+        -1,
+    ]
 
     assert ProcessRunner(2).run(faults.identity, values * 5) == values * 5
 

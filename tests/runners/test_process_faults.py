@@ -37,6 +37,7 @@ MATRIX = {
     faults.recurse: Expected("error", "RecursionError", "maximum recursion depth exceeded"),
     faults.hang: Expected("timeout", "TimeoutError", "input 7 was still running after"),
     faults.hang_busily: Expected("timeout", "TimeoutError", "input 7 was still running after"),
+    faults.hold_interpreter: Expected("timeout", "TimeoutError", "input 7 was still running after"),
     faults.hang_deaf: Expected("timeout", "TimeoutError", "input 7 was still running after"),
     faults.hang_stopped: Expected("timeout", "TimeoutError", "input 7 was still running after"),
     faults.return_unpicklable: Expected("invalid", "TypeError", "its result cannot be pickled: .*lock"),
@@ -53,8 +54,8 @@ EVERY_METHOD = (faults.kill_itself, faults.hang_deaf, faults.return_poison, faul
 CASES = [(fault, "fork") for fault in MATRIX] + [(fault, method) for fault in EVERY_METHOD for method in METHODS[1:]]
 
 
-def make_runner(fault: object, method: Any, **settings: Any) -> ProcessRunner:
-    timeout = 0.3 if "hang" in getattr(fault, "__name__", "") else None
+def make_runner(fault: Any, method: Any, **settings: Any) -> ProcessRunner:
+    timeout = 0.3 if MATRIX[fault].kind == "timeout" else None
     max_memory = 300_000_000 if fault is faults.hog else None
     return ProcessRunner(2, method, timeout=timeout, max_memory=max_memory, **settings)
 
