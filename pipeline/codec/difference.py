@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, time
+from decimal import Decimal
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Any
@@ -58,6 +59,11 @@ def _identity(before: Any, after: Any, depth: int) -> Found | None:
 def _floats(before: float, after: float, depth: int) -> Found | None:
     same = before == after and math.copysign(1.0, before) == math.copysign(1.0, after)
     return None if same else ("", "the number would change")
+
+
+def _decimals(before: Decimal, after: Decimal, depth: int) -> Found | None:
+    """By their digits: 1.0 equals 1.00, and NaN does not equal NaN."""
+    return None if before.as_tuple() == after.as_tuple() else ("", "another number would come back")
 
 
 def _moments(before: Any, after: Any, depth: int) -> Found | None:
@@ -125,6 +131,7 @@ _LEAVES = {str, int, bytes}
 # In this order: a bool is an int, a datetime is a date.
 _COMPARISONS: dict[type, Callable[[Any, Any, int], Found | None]] = {
     float: _floats,
+    Decimal: _decimals,
     datetime: _moments,
     time: _moments,
     list: _sequences,

@@ -167,7 +167,8 @@ class Canonical:
 
 def _fields_as_json(value: Any) -> bytes | None:
     """Like ``_json`` for an object; which of the two ways is taken must not depend on what it has remembered."""
-    if _remembers(type(value)) or not plan_for(type(value), None).exact(value):
+    kind: Any = type(value)
+    if _remembers(kind) or not plan_for(type(value), None).exact(value):
         return None
     try:
         return _encode(value)

@@ -81,8 +81,8 @@ DIFFERENT: list[Any] = [
     Decimal(1), Decimal("1.0"), Fraction(1), UUID(int=1), Path("a"), PurePosixPath("a"), "2026-11-23", Colour.RED,
     Colour.BLUE, Page(1), Page(2), Page(1, (1,)), Page(1, [1]), Sheet(1), Line(1.0), Line(1), Line(1.0, ["a"]),
     Pair(1, 2), (1, 2), Document("a"), Document("b"), Slotted(1), Slotted(2), [Page(1)], [Page(1), Page(1)],
-    {"a": Page(1)}, OrderedDict(a=1), ip_address("10.0.0.1"), ip_address("10.0.0.2"), array("i", [1]), array("b", [1]), range(3), int, str,
-    ValueError("a"), ValueError("b"), KeyError("a"),
+    {"a": Page(1)}, OrderedDict(a=1), ip_address("10.0.0.1"), ip_address("10.0.0.2"), array("i", [1]), array("b", [1]),
+    range(3), int, str, ValueError("a"), ValueError("b"), KeyError("a"),
 ]  # fmt: skip
 
 
