@@ -233,7 +233,8 @@ class Processor(Generic[A, B, R]):
 
 def _raise_for(run: RunInProgress, result: ProcessingResult[Any, Any] | None) -> None:
     if run.broken is not None:
-        raise RunFailed(f"{run.stopped}; what was finished by then is in .result", result) from run.broken
+        reason = run.stopped or f"the inputs raised {type(run.broken).__name__}: {run.broken}"
+        raise RunFailed(f"{reason}; what was finished by then is in .result", result) from run.broken
     if run.interrupted:
         raise RunInterrupted(run.stopped or "interrupted", result)
 

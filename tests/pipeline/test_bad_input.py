@@ -1,0 +1,385 @@
+"""What users do wrong, and what the world does wrong: a clear error each, and nothing lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline import (
+    DuplicateStep,
+    Failed,
+    InvalidSetting,
+    InvalidStep,
+    NotPicklable,
+    NotRun,
+    Pipeline,
+    Processor,
+    ProcessorInput,
+    RunFailed,
+    StepMismatch,
+    Succeeded,
+    UnknownStep,
+    merge_factors,
+    step,
+    to_inputs,
+)
+from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
+
+IN_PROCESS = [SequentialRunner(), ThreadRunner(max_workers=2)]
+RUNNERS: list[Runner] = [*IN_PROCESS, ProcessRunner(max_workers=2)]
+
+
+def kind_of(runner: Runner) -> str:
+    return type(runner).__name__
+
+
+@step("validation")
+def validate(text: str) -> int:
+    return int(text)
+
+
+@step("processing")
+def process(number: int) -> float:
+    return 12 / number
+
+
+@step("extraction")
+def extract(quotient: float) -> dict[str, float]:
+    return {"quotient": quotient}
+
+
+WHOLE = validate >> process >> extract
+
+
+def test_duplicate_names_name_both_places() -> None:
+    with pytest.raises(DuplicateStep, match=r"'validation' stands at places 1 and 3"):
+        validate >> process >> validate  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+
+
+def test_an_alias_counts_as_a_name() -> None:
+    with pytest.raises(DuplicateStep, match="'validation' stands at places 1 and 2"):
+        Pipeline.of([validate, process.replace(aliases=("validation",))])
+
+
+@pytest.mark.parametrize("cut", [lambda: WHOLE["extract"], lambda: WHOLE["extract":], lambda: WHOLE.index("extract")])
+def test_an_unknown_step_guesses_what_was_meant(cut: Any) -> None:
+    with pytest.raises(UnknownStep) as caught:
+        cut()
+
+    assert str(caught.value) == (
+        "no step 'extract' in pipeline (validation >> processing >> extraction); did you mean 'extraction'?"
+    )
+
+
+def test_steps_that_cannot_follow_each_other_are_found_before_anything_runs() -> None:
+    with pytest.raises(StepMismatch, match=r"'validation' takes str, but 'processing' before it gives float"):
+        Processor(pipeline=Pipeline.of([process, validate]))
+
+
+@pytest.mark.parametrize("thing", [42, None, "validation", object()])
+def test_what_is_not_callable_is_no_step(thing: Any) -> None:
+    with pytest.raises(InvalidStep, match="a step"):
+        validate >> thing
+    with pytest.raises(InvalidStep):
+        step("named")(thing)
+
+
+@pytest.mark.parametrize("name", ["prevalidation", "resume", "aggregation", ""])
+def test_reserved_and_empty_names_are_refused(name: str) -> None:
+    with pytest.raises(InvalidStep, match="name"):
+        step(name)
+
+
+def closure() -> Any:
+    hidden = 2
+    return step("closure")(lambda number: number * hidden)
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (step("lambda")(lambda number: number), "its function is a lambda"),
+        (closure(), "lambda"),
+        (step("method")(threading.Lock().acquire), "'method'"),
+    ],
+)
+def test_what_does_not_pickle_is_named_before_workers_start(bad: Any, told: str) -> None:
+    processor = Processor(pipeline=Pipeline.of([validate, bad]), runner=ProcessRunner(max_workers=1))
+
+    with pytest.raises(NotPicklable, match=told) as caught:
+        processor.execute(to_inputs(["1"]))
+
+    assert repr(bad.name) in str(caught.value)
+
+
+class Client:
+    def __init__(self) -> None:
+        self.session = threading.Lock()
+
+    def fetch(self, number: int) -> int:
+        return number
+
+
+def test_an_attribute_that_does_not_pickle_is_named() -> None:
+    fetch = step("fetch")(Client().fetch)
+
+    with pytest.raises(NotPicklable, match="attribute 'session' of its Client does not pickle"):
+        Processor(pipeline=fetch, runner=ProcessRunner(max_workers=1)).execute(to_inputs([1]))
+
+
+@step("forgets")
+def forgets(number: int):  # type: ignore[no-untyped-def]
+    number + 1
+
+
+def test_a_forgotten_return_is_a_failure_that_asks() -> None:
+    result = Processor(pipeline=forgets).execute(to_inputs([1]))
+
+    assert result.failed[0].exception == "ForgottenReturn"
+    assert "did you forget to return?" in result.failed[0].message
+
+
+def test_none_is_fine_where_it_is_declared() -> None:
+    def store(number: int) -> None:
+        return None
+
+    assert Processor(pipeline=step(store)).execute(to_inputs([1])).output == [None]
+
+
+class Halt(BaseException):
+    pass
+
+
+@step("raises")
+def raises(name: str) -> str:
+    errors: dict[str, BaseException] = {
+        "exit": SystemExit(3),
+        "interrupt": KeyboardInterrupt("inside"),
+        "generator": GeneratorExit(),
+        "base": Halt("halt"),
+        "memory": MemoryError(),
+        "recursion": RecursionError("too deep"),
+        "stop": StopIteration(7),
+    }
+    if name in errors:
+        raise errors[name]
+    return name
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
+def test_base_exceptions_fail_their_own_input_only(runner: Runner) -> None:
+    names = ["fine", "exit", "interrupt", "generator", "base", "memory", "recursion", "stop", "also fine"]
+
+    result = Processor(pipeline=raises, runner=runner).execute(to_inputs(names, key=str))
+
+    assert [outcome.input_id for outcome in result.succeeded] == ["fine", "also fine"]
+    assert [outcome.exception for outcome in result.failed] == [
+        "SystemExit",
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "Halt",
+        "MemoryError",
+        "RecursionError",
+        "StopIteration",
+    ]
+    assert {outcome.kind for outcome in result.failed} == {"error"}
+
+
+@step("endless")
+def endless(number: int) -> int:
+    return endless.fn(number + 1) if number else number
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
+def test_a_real_recursion_error_is_bounded(runner: Runner) -> None:
+    result = Processor(pipeline=endless, runner=runner).execute(to_inputs([1, 0]))
+
+    assert result.failed[0].exception == "RecursionError"
+    assert 0 < len(result.failed[0].frames) <= 20
+    assert result.outcomes[1] == result.succeeded[0]
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@step("shouts")
+def shouts(kind: str) -> str:
+    if kind == "mute":
+        raise Mute
+    raise ValueError("x" * 1_000_000)
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
+def test_huge_and_broken_messages_are_bounded_and_told(runner: Runner) -> None:
+    huge, mute = Processor(pipeline=shouts, runner=runner).execute(to_inputs(["huge", "mute"])).failed
+
+    assert len(huge.message) < 11_000
+    assert huge.message.endswith("(1000000 characters in all)")
+    assert mute.message == "<no message: Mute.__str__ raised RuntimeError>"
+
+
+def test_input_ids_used_twice_are_offenders() -> None:
+    twice = [*to_inputs(["1"], key=str), *to_inputs(["1"], key=str)]
+
+    result = Processor(pipeline=WHOLE).execute(twice)
+
+    assert isinstance(result.outcomes[0], NotRun)
+    assert isinstance(result.outcomes[1], Failed)
+    assert "is used twice" in result.failed[0].message
+    assert result.retry_inputs() == twice
+
+
+@pytest.mark.parametrize("item", ["plain", None, {"input_id": "x"}])
+def test_what_is_no_input_says_how_to_make_one(item: Any) -> None:
+    result = Processor(pipeline=WHOLE, prevalidation="isolate").execute([item, *to_inputs(["2"])])
+
+    assert "to_inputs(values)" in result.failed[0].message
+    assert isinstance(result.outcomes[1], Succeeded)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        (42, "$: a payload is a dictionary"),
+        ("processing", "$: a payload is a dictionary"),
+        (["processing"], "$: a payload is a dictionary"),
+        ({"step": "processing"}, "$.data: missing"),
+        ({"step": 5, "data": 1}, "$.step"),
+        ({"step": "processing", "data": 1, "retry_count": "often"}, "$.retry_count"),
+        ({"step": "extrction", "data": 1}, "did you mean 'extraction'?"),
+        ({"step": "processing", "data": "seven"}, "'processing'"),
+        ({"step": "processing", "data": {"n": 1}}, "'processing'"),
+    ],
+)
+def test_a_payload_that_cannot_be_used_fails_closed_and_says_where(payload: Any, path: str) -> None:
+    item = ProcessorInput(input_id="doc_1", data="4", payload=payload)
+
+    result = Processor(pipeline=WHOLE).execute([item])
+    restarted = Processor(pipeline=WHOLE, on_bad_payload="restart").execute([item])
+
+    assert (result.failed[0].step, result.failed[0].kind) == ("resume", "invalid")
+    assert path in result.failed[0].message
+    assert result.retry_inputs() == [item]
+    assert restarted.output == [{"quotient": 3.0}]
+
+
+class Page(msgspec.Struct, frozen=True):
+    n: int
+
+
+class Document(msgspec.Struct, frozen=True):
+    pages: list[Page]
+
+
+@step("count")
+def count(document: Document) -> int:
+    return sum(page.n for page in document.pages)
+
+
+def test_the_path_to_the_datum_is_in_the_message() -> None:
+    pages = [{"n": 1}, {"n": 2}, {"n": 3}, {"n": "four"}]
+    item: ProcessorInput[Any] = ProcessorInput(
+        input_id="doc", data=None, payload={"step": "count", "data": {"pages": pages}}
+    )
+    good = msgspec.structs.replace(item, payload={"step": "count", "data": {"pages": pages[:3]}})
+    processor = Processor(pipeline=step("open")(Document) >> count, on_input_change="resume")
+
+    assert "$.pages[3].n" in processor.execute([item]).failed[0].message
+    assert processor.execute([good]).output == [6]
+
+
+def test_an_input_generator_that_raises_ends_as_an_error_with_what_it_has() -> None:
+    def broken() -> Iterator[ProcessorInput[str]]:
+        yield from to_inputs(["1", "0"])
+        raise OSError("disk gone")
+
+    with pytest.raises(RunFailed, match="disk gone") as caught:
+        Processor(pipeline=WHOLE).execute(broken())
+
+    result = caught.value.result
+    assert isinstance(caught.value.__cause__, OSError)
+    assert result is not None
+    assert not result.success
+    assert [type(outcome) for outcome in result.outcomes] == [Succeeded, Failed]
+
+
+def test_a_stream_whose_inputs_raise_gives_what_came_before() -> None:
+    def broken() -> Iterator[ProcessorInput[str]]:
+        yield from to_inputs(["1", "2"])
+        raise OSError("disk gone")
+
+    got: list[Any] = []
+    with pytest.raises(RunFailed, match="disk gone"):
+        got.extend(Processor(pipeline=WHOLE).stream(broken()))
+
+    assert len(got) == 2
+
+
+class Forgetful(Runner):
+    def run(self, func: Any, inputs: Any) -> list[Any]:
+        return [func(value) for value in inputs][:-1]
+
+
+class Raising(Runner):
+    def run(self, func: Any, inputs: Any) -> list[Any]:
+        raise RuntimeError("no workers today")
+
+
+def test_a_runner_that_loses_an_input_does_not_lose_it_for_us() -> None:
+    result = Processor(pipeline=WHOLE, runner=Forgetful()).execute(to_inputs(["1", "2"]))
+
+    assert [type(outcome) for outcome in result.outcomes] == [Succeeded, Failed]
+    assert result.failed[0].exception == "LostByRunner"
+    assert Processor(pipeline=WHOLE).retry(result).success
+
+
+def test_a_runner_that_raises_ends_the_run_with_what_it_has() -> None:
+    with pytest.raises(RunFailed, match="no workers today") as caught:
+        Processor(pipeline=WHOLE, runner=Raising()).execute(to_inputs(["1", "2"]))
+
+    assert caught.value.result is not None
+    assert [type(outcome) for outcome in caught.value.result.outcomes] == [NotRun, NotRun]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"prevalidation": "ignore"}, "choose 'abort' or 'isolate'"),
+        ({"on_input_change": "panic"}, "choose one of"),
+        ({"on_bad_payload": "resume"}, "choose one of"),
+        ({"max_failures": 2.5}, "a count"),
+        ({"max_failures": -1}, "a count"),
+        ({"runer": None}, "did you mean 'runner'?"),
+        ({"aggregate": 3}, "leave it out for a list"),
+    ],
+)
+def test_settings_outside_their_domain_raise_early(options: Any, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told.replace("?", r"\?")):
+        Processor(pipeline=WHOLE, **options)
+
+
+def test_an_empty_batch_succeeds_with_an_empty_output() -> None:
+    assert Processor(pipeline=WHOLE).execute([]).output == []
+    merged = Processor(pipeline=WHOLE, aggregate=merge_factors).execute([])
+    assert (merged.success, merged.output) == (True, {})
+
+
+def test_a_failing_aggregate_costs_no_step_to_redo() -> None:
+    def strict(outputs: Any) -> Any:
+        raise ArithmeticError("totals differ")
+
+    processor = Processor(pipeline=WHOLE, aggregate=strict)
+    result = processor.execute(to_inputs(["1", "2"]))
+    again = Processor(pipeline=WHOLE, aggregate=len).reaggregate(result)
+
+    assert not result.success
+    assert result.aggregation is not None
+    assert (result.aggregation.step, result.aggregation.message) == ("aggregation", "totals differ")
+    assert len(result.succeeded) == 2
+    assert (again.success, again.output) == (True, 2)
