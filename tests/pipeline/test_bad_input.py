@@ -96,14 +96,18 @@ def test_reserved_and_empty_names_are_refused(name: str) -> None:
 
 def closure() -> Any:
     hidden = 2
-    return step("closure")(lambda number: number * hidden)
+
+    def scaled(number: int) -> int:
+        return number * hidden
+
+    return step("closure")(scaled)
 
 
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
         (step("lambda")(lambda number: number), "its function is a lambda"),
-        (closure(), "lambda"),
+        (closure(), "is defined inside another"),
         (step("method")(threading.Lock().acquire), "'method'"),
     ],
 )
