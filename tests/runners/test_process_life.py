@@ -276,7 +276,7 @@ def test_large_payloads_are_never_held_all_at_once() -> None:
 def test_a_platform_without_process_descriptors_is_told_what_to_use(monkeypatch: Any) -> None:
     monkeypatch.delattr(os, "pidfd_open")
 
-    with pytest.raises(RunnerError, match="needs Linux .* use ThreadRunner"):
+    with pytest.raises(RunnerError, match=r"needs Linux .* use ThreadRunner"):
         ProcessRunner(2)
 
 
