@@ -143,11 +143,3 @@ def test_a_module_has_at_most_300_lines() -> None:
     long = {str(file.relative_to(ROOT)): lines for file in modules() if (lines := file.read_text().count("\n")) > 300}
 
     assert not long
-
-
-def test_the_stubs_hold_only_what_is_used() -> None:
-    stubs = ast.parse((ROOT / "typings/toolz/__init__.pyi").read_text())
-    written = {node.name for node in stubs.body if isinstance(node, ast.FunctionDef)}
-    used = {name for file in modules() for _, module, names in imports_of(file) if module == "toolz" for name in names}
-
-    assert written <= used
