@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,8 +37,10 @@ def random_kills(seed: int, every_s: float) -> Iterator[list[int]]:
         while not stop.wait(every_s):
             family = sorted(descendants())
             if family:
-                killed.append(chooser.choice(family))
-                os.kill(killed[-1], signal.SIGKILL)
+                victim = chooser.choice(family)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(victim, signal.SIGKILL)
+                    killed.append(victim)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -139,7 +139,7 @@ def test_run_raises_an_error_that_names_the_input_where_the_exception_did_not_su
     ("function", "named"),
     [
         (lambda value: value, r"<lambda> cannot be pickled"),
-        (partial(faults.note_and_square, threading.Lock()), r"note_and_square\.args\[0\] \(<unlocked .*lock"),
+        (partial(faults.identity, threading.Lock()), r"identity\.args\[0\] \(<unlocked .*lock"),
         (Faulty(faults.Poison, on=threading.Lock()), r"\.on \(<unlocked .*lock"),  # type: ignore[arg-type]
     ],
 )
@@ -160,7 +160,7 @@ def test_settings_that_make_no_sense_are_refused_by_name(settings: Any) -> None:
 
 def test_inputs_that_are_not_iterable_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match="not iterable"):
-        ProcessRunner(2).stream(abs, 5)  # type: ignore[type-var, arg-type]
+        ProcessRunner(2).stream(abs, 5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("good", [0, 1, 100, 3_000])
@@ -169,7 +169,7 @@ def test_what_the_inputs_raise_comes_after_all_results_so_far(good: int) -> None
         yield from range(good)
         raise LookupError("the source broke")
 
-    results = []
+    results: list[tuple[int, object]] = []
     with nothing_left_behind(), pytest.raises(LookupError, match="the source broke"):
         results.extend(ProcessRunner(2).stream(faults.square, inputs()))
 

@@ -1,0 +1,90 @@
+"""Frames: what is packed comes out again, however the bytes arrive, and one bad value spoils no other."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runners.pool.batch import pack, to_batch
+from runners.pool.records import MAX_MESSAGE, bounded, to_record, unpickled_error
+from runners.pool.wire import RESULTS, Frame, Inbox, send_all, to_parts
+from tests.runners import faults
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner))
+
+
+def journey(parts: list[Any]) -> Frame:
+    """Through a real socket, from another thread, since a large frame does not fit in it."""
+    ours, theirs = socket.socketpair()
+    inbox = Inbox()
+    with ours, theirs:
+        sender = threading.Thread(target=send_all, args=(theirs, parts))
+        sender.start()
+        while (frame := inbox.next_frame()) is None:
+            assert inbox.receive(ours)
+        sender.join()
+        return frame
+
+
+def frame_of(items: list[Any]) -> list[Any]:
+    packed = pack(items)
+    assert packed.crash is None
+    return to_parts(RESULTS, 3, 0.5, packed.head, packed.body, all_plain=packed.all_plain)
+
+
+@given(st.lists(values, max_size=20))
+def test_what_is_packed_comes_out_again(items: list[Any]) -> None:
+    batch = to_batch(journey(frame_of(items)))
+
+    assert (batch.first, list(batch.values), dict(batch.crashes)) == (3, items, {})
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 300_000, 10_000_000])
+def test_large_values_arrive_whole(size: int) -> None:
+    for item in (b"x" * size, {"nested": b"y" * size}, bytearray(size)):
+        assert to_batch(journey(frame_of([item]))).values == [item]
+
+
+def test_a_chunk_is_closed_when_it_is_large_enough() -> None:
+    assert len(pack([b"x" * 100_000] * 10).head) == 2
+
+
+def test_a_value_that_does_not_pickle_ends_the_packing_there() -> None:
+    packed = pack([1, {}, threading.Lock(), 4])
+
+    assert len(packed.head) == 2
+    assert packed.crash is not None
+    assert packed.crash.kind == "invalid"
+
+
+def test_a_value_that_does_not_unpickle_spoils_no_other() -> None:
+    batch = to_batch(journey(frame_of([[1], faults.Poison(), [3]])))
+
+    assert list(batch.values) == [[1], None, [3]]
+    assert list(batch.crashes) == [4]
+
+
+def test_a_long_message_is_cut_and_says_so() -> None:
+    assert bounded("x" * MAX_MESSAGE) == "x" * MAX_MESSAGE
+    assert bounded("x" * (MAX_MESSAGE + 1)).endswith("... (cut; 10,001 characters in all)")
+
+
+def test_a_record_is_readable_whatever_the_exception() -> None:
+    for error in (ValueError("v"), faults.NeedyError(1, "n"), faults.MuteError(), SystemExit(3)):
+        record = to_record("error", error, -1, 0.0, 0)
+
+        assert pickle.loads(pickle.dumps(record)) == record
+        assert record[1] == type(error).__name__
+
+
+def test_only_exceptions_that_survive_come_back() -> None:
+    assert repr(unpickled_error(to_record("error", ValueError("v"), -1, 0.0, 0)[6])) == "ValueError('v')"
+    assert unpickled_error(to_record("error", faults.NeedyError(1, "n"), -1, 0.0, 0)[6]) is None
+    assert unpickled_error(to_record("error", SystemExit(3), -1, 0.0, 0)[6]) is None
