@@ -22,18 +22,24 @@ from pipeline.configurable import configurable
 from pipeline.errors import (
     DuplicateStep,
     ForgottenReturn,
+    InputsNeeded,
     InvalidSetting,
     InvalidStep,
+    JournalDamaged,
+    JournalError,
     MergeConflict,
     NotPicklable,
     PipelineError,
     RunFailed,
     RunInterrupted,
+    RunOwned,
     StepMismatch,
+    UnknownRun,
     UnknownStep,
 )
 from pipeline.events import Event, Observer
 from pipeline.inputs import to_inputs
+from pipeline.journal import Journal, MemoryJournal, SqliteJournal
 from pipeline.metrics import Metrics, StepMetrics
 from pipeline.model import (
     Attempt,
@@ -71,8 +77,13 @@ __all__ = [
     "Failed",
     "Failure",
     "ForgottenReturn",
+    "InputsNeeded",
     "InvalidSetting",
     "InvalidStep",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "MemoryJournal",
     "MergeConflict",
     "Merged",
     "Metrics",
@@ -93,7 +104,9 @@ __all__ = [
     "Retry",
     "RunFailed",
     "RunInterrupted",
+    "RunOwned",
     "Skipped",
+    "SqliteJournal",
     "Step",
     "StepContext",
     "StepFailure",
@@ -101,6 +114,7 @@ __all__ = [
     "StepMismatch",
     "Succeeded",
     "Success",
+    "UnknownRun",
     "UnknownStep",
     "collect",
     "configurable",

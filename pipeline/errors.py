@@ -45,6 +45,26 @@ class MergeConflict(PipelineError, ValueError):
     """Inputs that disagree about a factor, under ``merge_factors(conflict="error")``."""
 
 
+class JournalError(PipelineError, RuntimeError):
+    """The journal cannot be read or written; the message names the file or server and what it said."""
+
+
+class JournalDamaged(JournalError):
+    """A stored row is not what was written: its checksum does not match, or it cannot be read."""
+
+
+class RunOwned(JournalError):
+    """Another process, or another thread, is working on this run; two at once would do work twice."""
+
+
+class UnknownRun(PipelineError, LookupError):
+    """No run of that id, or none at all, in the journal."""
+
+
+class InputsNeeded(PipelineError, LookupError):
+    """A run that can be resumed only with the caller's inputs, because some of them could not be stored."""
+
+
 class ForgottenReturn(TypeError):
     """What a step fails with when it returned ``None`` although its declared output is not optional."""
 

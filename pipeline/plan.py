@@ -70,6 +70,12 @@ class Refuse(msgspec.Struct, frozen=True):
 Decision: TypeAlias = Run | Skip | Refuse
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """What stands for a payload that is stored but cannot be read, and why."""
+
+    problem: str
+
+
 class BadPayload(ValueError):
     """Why a payload cannot be gone on from; inside this module only."""
 
@@ -85,7 +91,7 @@ def decide(
         if isinstance(payload, Completed):
             return _of_completed(pipeline, item, payload, rules, code)
         if not payload.step or payload.step in RESERVED:
-            return Run(0, item.data, "the payload names no step: from the first step", payload)
+            return Run(0, item.data, f"{payload.message or 'the payload names no step'}: from the first step", payload)
         return _of_payload(pipeline, item, payload, rules, code)
     except BadPayload as problem:
         if rules.on_bad_payload == "restart":
@@ -97,6 +103,8 @@ def read_payload(given: Any) -> Payload | Completed[Any]:
     """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary."""
     if _is_read(given):
         return given
+    if isinstance(given, Unreadable):
+        raise BadPayload(given.problem)
     if not isinstance(given, Mapping):
         raise BadPayload(
             f"$: a payload is a dictionary with 'step' and 'data', got {type(given).__name__} {given!r:.80}"

@@ -18,9 +18,11 @@ from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
 from pipeline.engine import Program, arun_one, run_one
-from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, did_you_mean
+from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, UnknownRun, did_you_mean
 from pipeline.gather import Known, gather
 from pipeline.interrupts import asking_to_stop
+from pipeline.journal import Journal, Recall, Stored, recorder_for, resume_context, stored_inputs
+from pipeline.journal.records import RunRow
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.plan import ResumeRules, describe_decision
 from pipeline.result import ProcessingResult
@@ -82,7 +84,7 @@ class Processor(Generic[A, B, R]):
         self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
         self.pipeline.check_types()
         self.runner: Runner = options.get("runner") or SequentialRunner()
-        self.settings = _settings(name, aggregate, options, CodeOf(self.pipeline.steps))
+        self.settings: Settings = _settings(name, aggregate, options, CodeOf(self.pipeline.steps))
 
     @property
     def name(self) -> str:
@@ -98,18 +100,24 @@ class Processor(Generic[A, B, R]):
         themselves raised, or the runner did) carry the result so far.
         """
         run = self._begin(context, inputs)
-        for arrival in self._arrivals(run, run.items):
-            run.keep(arrival)
-        return self._end(run)
+        try:
+            for arrival in self._arrivals(run, run.items):
+                run.keep(arrival)
+            return self._end(run)
+        finally:
+            run.recorder.abandon()
 
     async def aexecute(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
     ) -> ProcessingResult[B, R]:
         """``execute`` for a caller with a running event loop, which is not blocked."""
         run = self._begin(context, inputs)
-        async for arrival in self._aarrivals(run, run.items):
-            run.keep(arrival)
-        return self._end(run)
+        try:
+            async for arrival in self._aarrivals(run, run.items):
+                run.keep(arrival)
+            return self._end(run)
+        finally:
+            run.recorder.abandon()
 
     def stream(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
@@ -120,22 +128,39 @@ class Processor(Generic[A, B, R]):
         Closing the iterator stops the workers.
         """
         run = self._begin(context)
-        for arrival in self._arrivals(run, inputs):
-            yield arrival.outcome
-        self._end_stream(run)
+        try:
+            for arrival in self._arrivals(run, inputs):
+                yield arrival.outcome
+            self._end_stream(run)
+        finally:
+            run.recorder.abandon()
 
     async def astream(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
     ) -> AsyncIterator[Outcome[B]]:
         """``stream`` for a caller with a running event loop."""
         run = self._begin(context)
-        async for arrival in self._aarrivals(run, inputs):
-            yield arrival.outcome
-        self._end_stream(run)
+        try:
+            async for arrival in self._aarrivals(run, inputs):
+                yield arrival.outcome
+            self._end_stream(run)
+        finally:
+            run.recorder.abandon()
 
     def retry(self, result: ProcessingResult[B, R]) -> ProcessingResult[B, R]:
         """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs."""
         return self.execute(result.retry_inputs(), context=result.retry_context())
+
+    def resume(self, run_id: str | None = None) -> ProcessingResult[B, R]:
+        """Go on with a run of the journal, the latest unless named, also after kill -9; its inputs come from there.
+
+        What succeeded keeps its output, everything else goes on where it stopped.
+        ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it,
+        ``InputsNeeded`` when an input could not be stored: then give the inputs again, with ``previous_run_id``.
+        """
+        earlier = self._remembered(run_id)
+        inputs = stored_inputs(self._journal(), self._stored(), earlier)
+        return self.execute(inputs, context=resume_context(earlier))
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
         """The same outcomes under this processor's aggregate; no step runs."""
@@ -148,11 +173,35 @@ class Processor(Generic[A, B, R]):
         )
         return gather(result.inputs, result.outcomes, self.settings.aggregate, known)
 
-    def plan(self, inputs: Iterable[ProcessorInput[A]]) -> Plan:
-        """What ``execute(inputs)`` would do with each input, and why. Nothing runs."""
-        items = list(inputs)
+    def plan(self, inputs: Iterable[ProcessorInput[A]] | str) -> Plan:
+        """What ``execute(inputs)``, or ``resume(run_id)``, would do with each input, and why. Nothing runs."""
+        earlier = self._remembered(inputs) if isinstance(inputs, str) else None
+        items = list(inputs) if not isinstance(inputs, str) else self._inputs_of(earlier)
         run = RunInProgress(self.settings, self.pipeline, ExecutionContext(), items)
+        if earlier is not None:
+            recall = Recall(self._journal(), self._stored(), earlier.batch).recall
+            return Plan(tuple(describe_decision(self.pipeline, item, run.decide(recall(item))) for item in items))
         return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in items))
+
+    def _journal(self) -> Journal:
+        if self.settings.journal is None:
+            raise InvalidSetting(f"{self!r} has no journal to resume from; pass journal=SqliteJournal('runs.db')")
+        return self.settings.journal
+
+    def _stored(self) -> Stored:
+        return Stored(self.pipeline, self.settings.rules.registry, self._journal().cipher)
+
+    def _remembered(self, run_id: str | None) -> RunRow:
+        """The run of this processor that is meant, as the latest of its batch left it."""
+        journal = self._journal()
+        found = journal.find(self.name, run_id)
+        if found is None or found.processor != self.name:
+            told = f"no run {run_id!r}" if run_id is not None else "no run"
+            raise UnknownRun(f"{told} of processor {self.name!r} in {journal.name}; execute(inputs) makes one")
+        return journal.latest(found.batch)
+
+    def _inputs_of(self, earlier: RunRow | None) -> list[ProcessorInput[Any]]:
+        return [] if earlier is None else stored_inputs(self._journal(), self._stored(), earlier)
 
     def _begin(
         self, context: ExecutionContext | None, inputs: Iterable[ProcessorInput[A]] | None = None
@@ -163,6 +212,11 @@ class Processor(Generic[A, B, R]):
         merged = self.settings.context.merge(context)
         lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())
         run = RunInProgress(self.settings, self.pipeline, lineage, inputs)
+        if self.settings.journal is not None:
+            items = None if inputs is None else run.items
+            run.recorder = recorder_for(
+                self.settings.journal, self._stored(), self.name, lineage, self.settings.code, items
+            )
         run.begin(self.runner.workers)
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run

@@ -13,33 +13,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from time import perf_counter, time
-from typing import Any, NamedTuple, assert_never, cast
+from typing import Any, NamedTuple
 
-import msgspec
-from returns.result import Result, Success
+from returns.result import Result
 
-from pipeline import fingerprint, snapshot
 from pipeline.compose import Pipeline
 from pipeline.engine import IDLE, Start, Trace
+from pipeline.errors import JournalError
 from pipeline.events import Announcer
+from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
-from pipeline.model import (
-    Attempt,
-    ExecutionContext,
-    Failed,
-    NotRun,
-    Outcome,
-    Payload,
-    ProcessorInput,
-    Skipped,
-    Succeeded,
-)
-from pipeline.plan import Decision, Refuse, Run, Skip, decide
+from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput
+from pipeline.plan import Decision, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.settings import Settings
+from pipeline.settle import Dispatched, Settler, as_given, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import reason_to_stop
-from pipeline.walk import Stop
 from runners import Crash
 
 READY_LIMIT = 1_000
@@ -52,14 +42,6 @@ class Arrival(NamedTuple):
     place: int
     item: ProcessorInput[Any]
     outcome: Outcome[Any]
-
-
-class Dispatched(NamedTuple):
-    """An input that a worker has, or will have."""
-
-    place: int
-    item: ProcessorInput[Any]
-    decision: Run
 
 
 class RunInProgress:
@@ -75,23 +57,25 @@ class RunInProgress:
         """``inputs`` are those of a batch; ``None`` for a stream, which passes them to ``starts`` alone."""
         self.settings = settings
         self.pipeline = pipeline
-        self.names = pipeline.names
+        self.names: tuple[str, ...] = pipeline.names
         self.context = context
         self.stopped: str | None = None
-        self.interrupted = False
+        self.interrupted: bool = False
         self.broken: Exception | None = None
-        self.failures = 0
-        self.finished = 0
-        self.workers = 1
+        self.failures: int = 0
+        self.finished: int = 0
+        self.workers: int = 1
         self.dispatched: dict[int, Dispatched | None] = {}
         self.ready: deque[Arrival] = deque()
         self.kept: dict[int, Outcome[Any]] = {}
-        self.prevalidation = Prevalidation(settings.account_id, settings.underwriting_id)
-        self.meter = Meter(self.names)
-        self.announcer = Announcer(settings.observers, context.run_id or "")
-        self.began = perf_counter()
-        self.items = self._taken(inputs or ())
-        self.total = None if inputs is None else len(self.items)
+        self.prevalidation: Prevalidation = Prevalidation(settings.account_id, settings.underwriting_id)
+        self.settler = Settler(self.names, settings.code)
+        self.meter: Meter = Meter(self.names)
+        self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")
+        self.began: float = perf_counter()
+        self.recorder: Recorder | NoRecorder = NoRecorder()
+        self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())
+        self.total: int | None = None if inputs is None else len(self.items)
 
     def begin(self, workers: int) -> None:
         """The run starts now."""
@@ -141,7 +125,9 @@ class RunInProgress:
         problems = {place: problem for place, item in enumerate(self.items) if (problem := scan.problem(item))}
         for place, problem in problems.items():
             item = self.items[place]
-            self.keep(self._count(Arrival(place, item, offender(item, problem)), None))
+            arrival = self._count(Arrival(place, item, offender(item, problem)), None)
+            self.recorder.record(arrival)
+            self.keep(arrival)
         if problems:
             self.stop(f"prevalidation: {len(problems)} of {len(self.items)} inputs do not belong to this run")
 
@@ -154,13 +140,15 @@ class RunInProgress:
             return
         try:
             for place, item in enumerate(inputs):
+                if self.total is None:
+                    self.recorder.admit(place, item)
                 decision = self.decide(item)
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
                     yield (item.input_id, decision.index, decision.value)
                     position += 1
                 else:
-                    self.ready.append(Arrival(place, item, _without_running(item, decision)))
+                    self.ready.append(Arrival(place, item, without_running(item, decision)))
                     if len(self.ready) >= READY_LIMIT:
                         self.dispatched[position] = None
                         yield IDLE
@@ -175,7 +163,7 @@ class RunInProgress:
         problem = self.prevalidation.problem(item)
         if problem is not None:
             return Refuse(offender(item, problem))
-        return decide(self.pipeline, item, self.settings.rules, self.settings.code)
+        return decide(self.pipeline, self.recorder.recall(item), self.settings.rules, self.settings.code)
 
     # in: what the runner gives back
 
@@ -184,13 +172,39 @@ class RunInProgress:
         yield from self.waiting()
         dispatched = self.dispatched.pop(position)
         if dispatched is not None:
-            outcome = self._outcome(dispatched, result)
-            yield self._count(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+            dispatched = self._unchanged(dispatched, result)
+            outcome = self.settler.settle(dispatched, result)
+            yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+
+    def _unchanged(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Dispatched:
+        """The input as it was given, where a step changed its data."""
+        item = as_given(dispatched, result)
+        if item is dispatched.item:
+            return dispatched
+        if self.total is not None:
+            self.items[dispatched.place] = item
+        return dispatched._replace(item=item)
+
+    def _recorded(self, arrival: Arrival, decision: Run | None) -> Iterable[Arrival]:
+        """What is durable now that this has arrived: with a journal, not always this."""
+        counted = self._count(arrival, decision)
+        if not isinstance(self.broken, JournalError):
+            return self.recorder.record(counted)
+        return () if self.total is None else (counted,)
+
+    def _flushed(self) -> Iterable[Arrival]:
+        """What waited for a commit; when the journal failed, a batch still gets it, in the error's result."""
+        try:
+            if not isinstance(self.broken, JournalError):
+                return self.recorder.flush()
+        except JournalError as error:
+            self.fail(error)
+        return () if self.total is None else self.recorder.held
 
     def waiting(self) -> Iterator[Arrival]:
         """The outcomes that needed no worker."""
         while self.ready:
-            yield self._count(self.ready.popleft(), None)
+            yield from self._recorded(self.ready.popleft(), None)
 
     def rest(self) -> Iterator[Arrival]:
         """What a runner never gave back: in flight when it was stopped, or lost by it."""
@@ -198,8 +212,9 @@ class RunInProgress:
         for position in sorted(self.dispatched):
             dispatched = self.dispatched.pop(position)
             if dispatched is not None:
-                outcome = self._not_given_back(dispatched)
-                yield self._count(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+                outcome = self.settler.not_given_back(dispatched, self.stopped)
+                yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+        yield from self._flushed()
 
     def not_reached(self, item: ProcessorInput[Any]) -> NotRun:
         """The outcome of an input that was not dispatched before the run stopped."""
@@ -211,7 +226,11 @@ class RunInProgress:
         return self.meter.metrics(perf_counter() - self.began, self.workers)
 
     def finish(self, success: bool) -> None:
-        """Tell the observers that the run is over."""
+        """Tell the journal and the observers that the run is over."""
+        state = "succeeded" if success else "stopped" if self.stopped else "failed"
+        if isinstance(self.broken, JournalError):
+            self.recorder.abandon()
+        self.recorder.finish(state, self.stopped, self.metrics())
         tell_finish(self, success)
 
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:
@@ -228,109 +247,3 @@ class RunInProgress:
             if reason is not None:
                 self.stop(reason)
         return arrival
-
-    def _outcome(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Outcome[Any]:
-        if type(result) is not Success:
-            return self._crashed(dispatched, result.failure())
-        end, readings, attempts = cast("Trace", result.unwrap())
-        clock_ns = tuple(readings)
-        steps = self.names[dispatched.decision.index :]
-        if type(end) is Stop:
-            dispatched = self._unchanged(dispatched, end)
-            return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
-        return Succeeded(
-            input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=attempts
-        )
-
-    def _unchanged(self, dispatched: Dispatched, end: Stop) -> Dispatched:
-        """The input as it was given, where a step in this process changed its data."""
-        place, item, decision = dispatched
-        data = snapshot.restore(item.data, end.first) if decision.value is item.data else item.data
-        if data is item.data:
-            return dispatched
-        restored = msgspec.structs.replace(item, data=data)
-        if self.total is not None:
-            self.items[place] = restored
-        return Dispatched(place, restored, decision)
-
-    def _stopped(
-        self, dispatched: Dispatched, end: Stop, steps: tuple[str, ...], clock_ns: tuple[int, ...]
-    ) -> Failed | NotRun:
-        step = self.names[end.index]
-        payload = self._payload(dispatched, step, end.exception, end.message, end.data)
-        input_id = dispatched.item.input_id
-        if end.parked is not None:
-            return NotRun(input_id=input_id, reason=end.parked, step=step, payload=payload)
-        return Failed(
-            input_id=input_id,
-            step=step,
-            exception=end.exception,
-            message=end.message,
-            payload=payload,
-            kind=end.kind,
-            retryable=end.retryable,
-            frames=end.frames,
-            attempts=end.attempts,
-            steps=steps,
-            clock_ns=clock_ns,
-        )
-
-    def _crashed(self, dispatched: Dispatched, crash: Crash) -> Failed:
-        """Infrastructure failed: the input goes on later from where it started in this run."""
-        step = self.names[dispatched.decision.index]
-        at = crash.mark if 0 <= crash.mark < len(self.names) else dispatched.decision.index
-        message = crash.message if self.names[at] == step else f"{crash.message} (in step {self.names[at]!r})"
-        payload = self._payload(dispatched, step, crash.exception, message, dispatched.decision.value)
-        attempt = Attempt(
-            step=step,
-            exception=crash.exception,
-            message=message,
-            kind=crash.kind,
-            duration_s=crash.duration_s,
-            frames=crash.frames,
-        )
-        return Failed(
-            input_id=dispatched.item.input_id,
-            step=step,
-            exception=crash.exception,
-            message=message,
-            payload=payload,
-            kind=crash.kind,
-            retryable=crash.kind != "invalid",
-            frames=crash.frames,
-            attempts=(attempt,),
-        )
-
-    def _not_given_back(self, dispatched: Dispatched) -> Outcome[Any]:
-        if self.stopped is None:
-            message = "the runner ended without a result for this input"
-            return self._crashed(dispatched, Crash(kind="crash", exception="LostByRunner", message=message))
-        item, decision = dispatched.item, dispatched.decision
-        step = self.names[decision.index]
-        payload = decision.payload and self._payload(
-            dispatched, step, decision.payload.exception, decision.payload.message, decision.value
-        )
-        return NotRun(input_id=item.input_id, reason=f"in flight when {self.stopped}", step=step, payload=payload)
-
-    def _payload(self, dispatched: Dispatched, step: str, exception: str, message: str, data: Any) -> Payload:
-        earlier = dispatched.decision.payload
-        return Payload(
-            step=step,
-            exception=exception,
-            message=message,
-            data=data,
-            retry_count=earlier.retry_count if earlier else 0,
-            input_fingerprint=fingerprint.of_data(dispatched.item.data),
-            code=dict(self.settings.code()),
-            edited=earlier.edited if earlier else False,
-        )
-
-
-def _without_running(item: ProcessorInput[Any], decision: Skip | Refuse) -> Outcome[Any]:
-    match decision:
-        case Skip(output, run_id):
-            return Skipped(input_id=item.input_id, output=output, run_id=run_id)
-        case Refuse(failed):
-            return failed
-        case _:
-            assert_never(decision)

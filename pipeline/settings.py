@@ -10,6 +10,7 @@ import msgspec
 from pipeline import codec
 from pipeline.errors import InvalidSetting
 from pipeline.events import Observer
+from pipeline.journal import Journal
 from pipeline.model import ExecutionContext
 from pipeline.plan import Code, OnChange, ResumeRules
 from runners import Runner
@@ -36,6 +37,8 @@ class CommonOptions(TypedDict, total=False):
     """Stop dispatching when more inputs than this have failed: a count, or below 1 a ratio of all inputs."""
     fail_fast: bool
     """Stop dispatching at the first failure."""
+    journal: Journal | None
+    """Where runs are remembered; ``SqliteJournal(path)`` also survives kill -9. Without one, nothing is."""
 
 
 class Options(CommonOptions, total=False):
@@ -63,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rules: ResumeRules = ResumeRules()
     max_failures: float | None = None
     fail_fast: bool = False
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
         if self.prevalidation not in ("abort", "isolate"):

@@ -1,0 +1,158 @@
+"""What a journal is: the rows of runs, written in transactions and read back.
+
+A journal knows nothing of steps and types; what it holds is bytes that were encoded by them.
+``Recorder`` writes what happens in a run into it, ``Memory`` reads it back for a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from pipeline.codec import Cipher
+from pipeline.journal.records import AttemptsRow, CheckpointRow, InputRow, OutcomeRow, RunRow
+
+Durability: TypeAlias = Literal["input"]
+"""What a kill may cost: ``"input"``: the inputs in flight."""
+
+Sync: TypeAlias = Literal["process", "power"]
+"""What an acknowledged outcome survives: ``"process"``: kill -9; ``"power"``: also the loss of power."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to write one run: its batch, its number and the token of its owner."""
+
+    batch: int
+    run: int
+    token: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction writes."""
+
+    inputs: Sequence[InputRow] = ()
+    outcomes: Sequence[OutcomeRow] = ()
+    attempts: Sequence[AttemptsRow] = ()
+    finished: Sequence[str] = ()
+    """Ids of inputs whose checkpoints are not needed any more."""
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What ``prune`` removed: how many batches, with how many runs; ``advice`` says how to shrink the file."""
+
+    batches: int
+    runs: int
+    advice: str = ""
+
+
+class Journal(Protocol):
+    """Where runs are remembered. ``SqliteJournal`` and ``PostgresJournal`` survive the process."""
+
+    @property
+    def durability(self) -> Durability:
+        """What a kill may cost."""
+        ...
+
+    @property
+    def group_s(self) -> float:
+        """How long, in seconds, outcomes that arrive fast may wait for each other before a commit."""
+        ...
+
+    @property
+    def cipher(self) -> Cipher | None:
+        """What stored data is encrypted with."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    @property
+    def crosses_processes(self) -> bool:
+        """Whether a worker process may open it too."""
+        ...
+
+    def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
+        """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one.
+
+        It joins the batch of ``previous`` or starts one; ``run.batch`` and ``run.run`` are ignored.
+        ``changes`` is called, and what it gives is pulled, inside the transaction.
+        """
+        ...
+
+    def write(self, lease: Lease, change: Change) -> None:
+        """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
+        ...
+
+    def checkpoint(self, lease: Lease, row: CheckpointRow) -> None:
+        """Make an intermediate value durable, from any thread or process; nothing when the lease was lost."""
+        ...
+
+    def beat(self, lease: Lease) -> None:
+        """Show that the owner lives."""
+        ...
+
+    def end(self, lease: Lease, run: RunRow) -> None:
+        """Record how a run ended and give the lease back."""
+        ...
+
+    def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
+        """A run by its number, or the latest of a processor; ``None`` when there is none."""
+        ...
+
+    def run(self, number: int) -> RunRow:
+        """A run by its number."""
+        ...
+
+    def latest(self, batch: int) -> RunRow:
+        """The latest run of a batch."""
+        ...
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the earliest first."""
+        ...
+
+    def inputs(self, batch: int) -> Iterator[InputRow]:
+        """The inputs of a batch by slot."""
+        ...
+
+    def places(self, batch: int) -> Iterator[int]:
+        """The ids of the latest run's inputs, in its order."""
+        ...
+
+    def input_ids(self, batch: int) -> Iterator[tuple[int, str]]:
+        """Id and ``input_id`` of every input of a batch."""
+        ...
+
+    def input(self, number: int) -> InputRow | None:
+        """One input."""
+        ...
+
+    def outcome(self, number: int) -> OutcomeRow | None:
+        """The latest outcome of one input."""
+        ...
+
+    def outcomes(self, batch: int) -> Iterator[OutcomeRow]:
+        """The latest outcomes of a batch by slot."""
+        ...
+
+    def checkpoint_of(self, batch: int, input_id: str) -> CheckpointRow | None:
+        """How far one input was when its run died."""
+        ...
+
+    def attempts(self, number: int) -> list[AttemptsRow]:
+        """The failed tries of one input, the earliest first."""
+        ...
+
+    def prune(
+        self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
+    ) -> Pruned:
+        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections of this process; the next use opens them again."""
+        ...

@@ -1,0 +1,64 @@
+"""Which batches are forgotten. Pure: nothing is deleted here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from time import time
+
+import msgspec
+
+from pipeline.errors import InvalidSetting, UnknownRun
+from pipeline.journal.records import RunRow
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The batches to forget, and how many runs they have."""
+
+    batches: tuple[int, ...]
+    runs: int
+
+
+class Pruning(msgspec.Struct, frozen=True, kw_only=True):
+    """What to forget: one of three.
+
+    Batches whose latest run ended more than ``older_than_s`` seconds ago, the batch of one run,
+    or all but the ``keep_last`` latest batches of each processor.
+    """
+
+    older_than_s: float | None = None
+    run_id: str | None = None
+    keep_last: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.older_than_s, self.run_id, self.keep_last).count(None) != 2:
+            raise InvalidSetting("prune takes one of older_than_s=, run_id= and keep_last=; which shall go?")
+        if self.keep_last is not None and self.keep_last < 0:
+            raise InvalidSetting(f"keep_last={self.keep_last!r}: give the number of batches to keep, 0 for none")
+
+    def choose(self, runs: Sequence[RunRow], owned: Collection[int], now: float | None = None) -> Chosen:
+        """The batches to forget among ``runs``, the earliest first; those in ``owned`` are in progress and stay."""
+        by_batch: dict[int, list[RunRow]] = {}
+        for run in runs:
+            by_batch.setdefault(run.batch, []).append(run)
+        if self.run_id is not None and all(run.run_id != self.run_id for run in runs):
+            raise UnknownRun(f"no run {self.run_id!r} to prune; runs() lists them")
+        chosen = [batch for batch in self._candidates(by_batch, time() if now is None else now) if batch not in owned]
+        return Chosen(tuple(chosen), sum(len(by_batch[batch]) for batch in chosen))
+
+    def _candidates(self, by_batch: dict[int, list[RunRow]], now: float) -> list[int]:
+        if self.older_than_s is not None:
+            limit = now - self.older_than_s
+            return [batch for batch, runs in by_batch.items() if max(map(_last_seen, runs)) < limit]
+        if self.run_id is not None:
+            return [batch for batch, runs in by_batch.items() if any(run.run_id == self.run_id for run in runs)]
+        kept: dict[str, int] = {}
+        candidates = list[int]()
+        for batch, runs in sorted(by_batch.items(), key=lambda item: item[1][-1].run, reverse=True):
+            kept[runs[-1].processor] = kept.get(runs[-1].processor, 0) + 1
+            if kept[runs[-1].processor] > (self.keep_last or 0):
+                candidates.append(batch)
+        return candidates
+
+
+def _last_seen(run: RunRow) -> float:
+    return run.ended_at or run.started_at

@@ -1,0 +1,119 @@
+-- Every statement of a journal but its schema. `{now}` is the database's clock in seconds since the epoch,
+-- `{prefix}` what stands before its tables' names; `?` is a parameter.
+
+-- new_batch
+INSERT INTO {prefix}batches (processor, heartbeat) VALUES (?, {now}) RETURNING batch;
+
+-- new_run
+INSERT INTO {prefix}runs (batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run;
+
+-- change_run
+UPDATE {prefix}runs SET state = ?, inputs = ?, ended_at = ?, detail = ?, checksum = ? WHERE run = ?;
+
+-- run
+SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
+FROM {prefix}runs WHERE run_id = ?;
+
+-- run_by_number
+SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
+FROM {prefix}runs WHERE run = ?;
+
+-- latest_run
+SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
+FROM {prefix}runs WHERE processor = ? ORDER BY run DESC LIMIT 1;
+
+-- latest_run_of_batch
+SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
+FROM {prefix}runs WHERE batch = ? ORDER BY run DESC LIMIT 1;
+
+-- runs
+SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
+FROM {prefix}runs ORDER BY run;
+
+-- owner
+SELECT owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE batch = ? {lock};
+
+-- owners
+SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owner_run IS NOT NULL ORDER BY batch {lock};
+
+-- take
+UPDATE {prefix}batches SET owner_run = ?, owner = ?, heartbeat = {now} WHERE batch = ?;
+
+-- beat
+UPDATE {prefix}batches SET heartbeat = {now} WHERE batch = ? AND owner_run = ?;
+
+-- release
+UPDATE {prefix}batches SET owner_run = NULL, owner = NULL WHERE batch = ? AND owner_run = ?;
+
+-- put_input
+INSERT INTO {prefix}inputs (id, place, input_id, account_id, underwriting_id, data, fingerprint, problem, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET place = excluded.place, account_id = excluded.account_id,
+    underwriting_id = excluded.underwriting_id, data = excluded.data, fingerprint = excluded.fingerprint,
+    problem = excluded.problem, checksum = excluded.checksum;
+
+-- input
+SELECT id, place, input_id, account_id, underwriting_id, data, fingerprint, problem, checksum
+FROM {prefix}inputs WHERE id = ?;
+
+-- inputs
+SELECT id, place, input_id, account_id, underwriting_id, data, fingerprint, problem, checksum
+FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
+
+-- places
+SELECT id, place FROM {prefix}inputs WHERE id >= ? AND id < ? AND place IS NOT NULL ORDER BY place;
+
+-- input_ids
+SELECT id, input_id FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id;
+
+-- put_outcome
+INSERT INTO {prefix}outcomes (id, run, status, step, data, detail, fingerprint, problem, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET run = excluded.run, status = excluded.status, step = excluded.step,
+    data = excluded.data, detail = excluded.detail, fingerprint = excluded.fingerprint,
+    problem = excluded.problem, checksum = excluded.checksum;
+
+-- outcome
+SELECT id, run, status, step, data, detail, fingerprint, problem, checksum FROM {prefix}outcomes WHERE id = ?;
+
+-- outcomes
+SELECT id, run, status, step, data, detail, fingerprint, problem, checksum
+FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
+
+-- put_checkpoint
+INSERT INTO {prefix}checkpoints (batch, input_id, run, step, data, fingerprint, checksum)
+SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ?)
+ON CONFLICT (batch, input_id) DO UPDATE SET run = excluded.run, step = excluded.step, data = excluded.data,
+    fingerprint = excluded.fingerprint, checksum = excluded.checksum;
+
+-- checkpoint
+SELECT batch, input_id, run, step, data, fingerprint, checksum
+FROM {prefix}checkpoints WHERE batch = ? AND input_id = ?;
+
+-- drop_checkpoint
+DELETE FROM {prefix}checkpoints WHERE batch = ? AND input_id = ?;
+
+-- put_attempts
+INSERT INTO {prefix}attempts (id, run, detail, checksum) VALUES (?, ?, ?, ?);
+
+-- attempts
+SELECT attempt, id, run, detail, checksum FROM {prefix}attempts WHERE id = ? ORDER BY attempt;
+
+-- prune_attempts
+DELETE FROM {prefix}attempts WHERE id >= ? AND id < ?;
+
+-- prune_checkpoints
+DELETE FROM {prefix}checkpoints WHERE batch = ?;
+
+-- prune_outcomes
+DELETE FROM {prefix}outcomes WHERE id >= ? AND id < ?;
+
+-- prune_inputs
+DELETE FROM {prefix}inputs WHERE id >= ? AND id < ?;
+
+-- prune_runs
+DELETE FROM {prefix}runs WHERE batch = ?;
+
+-- prune_batch
+DELETE FROM {prefix}batches WHERE batch = ?;

@@ -1,0 +1,111 @@
+"""Reads back what earlier runs of a batch knew of an input, as the payload of a resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipeline.codec import CodecError
+from pipeline.errors import InputsNeeded, JournalDamaged
+from pipeline.journal.protocol import Journal
+from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
+from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
+from pipeline.model import Completed, ExecutionContext, Payload, ProcessorInput
+from pipeline.plan import Unreadable
+from pipeline.step import RESERVED
+
+
+class Recall:
+    """The memory of one batch. ``known`` maps each input's id to its row; it is all that is kept in memory."""
+
+    def __init__(self, journal: Journal, stored: Stored, batch: int) -> None:
+        self.journal = journal
+        self.stored = stored
+        self.known: dict[str, int] = {}
+        self.next = batch * SLOTS
+        self._runs: dict[int, RunRow] = {}
+        for number, input_id in journal.input_ids(batch):
+            self.known.setdefault(input_id, number)
+            self.next = number + 1
+        self._free = dict(self.known)
+
+    def take(self, input_id: str, batch: int) -> int:
+        """The row of an input, or of a new one; a second input of the same id gets a row of its own."""
+        found = self._free.pop(input_id, None)
+        if found is not None:
+            return found
+        self.next += 1
+        self.known.setdefault(input_id, self.next - 1)
+        return self.next - 1
+
+    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """The input with the payload that it stopped with, or the output that it had."""
+        number = self.known.get(item.input_id)
+        try:
+            row = None if number is None else self.journal.outcome(number)
+            payload = None if row is None else self._payload(row)
+        except (CodecError, JournalDamaged) as error:
+            payload = Unreadable(f"what {self.journal.name} holds of it cannot be read: {error}")
+        return item if payload is None else msgspec.structs.replace(item, payload=payload)
+
+    def _payload(self, row: OutcomeRow) -> Payload | Completed[Any] | None:
+        if row.problem is not None:
+            return Payload(step="", message=f"what it stopped with could not be stored ({row.problem})")
+        if row.status == "succeeded":
+            return self._completed(row)
+        if row.step is None or row.step in RESERVED or row.detail is None:
+            return None
+        detail = read_detail(row.detail, FailureDetail)
+        index = self.stored.pipeline.find(row.step)
+        return Payload(
+            step=row.step,
+            exception=detail.exception,
+            message=detail.message,
+            data=None if row.data is None else self.stored.read(row.data, index),
+            retry_count=detail.retry_count + (row.status == "failed"),
+            input_fingerprint=row.fingerprint,
+            code=run_detail(self._run(row.run)).code if detail.code is None else detail.code,
+            edited=detail.edited,
+        )
+
+    def _completed(self, row: OutcomeRow) -> Completed[Any]:
+        run = self._run(row.run)
+        output = self.stored.read(row.data or b"null", len(self.stored.pipeline))
+        return Completed(output=output, input_fingerprint=row.fingerprint, code=run_detail(run).code, run_id=run.run_id)
+
+    def _run(self, number: int) -> RunRow:
+        if number not in self._runs:
+            self._runs[number] = self.journal.run(number)
+        return self._runs[number]
+
+
+def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[ProcessorInput[Any]]:
+    """The inputs of the latest run of a batch, in its order; ``InputsNeeded`` when one could not be stored."""
+    items: list[ProcessorInput[Any]] = []
+    for number in journal.places(run.batch):
+        row = journal.input(number)
+        if row is None or row.data is None:
+            told = f"input {row.input_id!r} could not be stored ({row.problem})" if row else "an input is gone"
+            raise InputsNeeded(
+                f"{told}; give the inputs again: execute(inputs, "
+                f"context=ExecutionContext(previous_run_id={run.run_id!r}))"
+            )
+        try:
+            items.append(stored.input_of(row))
+        except CodecError as error:
+            raise InputsNeeded(
+                f"input {row.input_id!r} no longer fits the first step: {error}; give the inputs again"
+            ) from error
+    return items
+
+
+def resume_context(run: RunRow) -> ExecutionContext:
+    """The lineage of a run that resumes ``run``."""
+    earlier = run_detail(run).context
+    return ExecutionContext(
+        parent_run_id=earlier.parent_run_id or run.run_id,
+        previous_run_id=run.run_id,
+        retry_count=earlier.retry_count + 1,
+        execution_metadata=earlier.execution_metadata,
+    )

@@ -1,0 +1,249 @@
+"""Writes a run into a journal: what arrived is committed before it is handed out, several outcomes at a time.
+
+    outcome ─▶ record ─┬─ the last commit was a while ago ─▶ commit now        slow inputs: one by one
+                       └─ else hold it ─▶ commit with those that follow       fast inputs: by time, count or bytes
+
+There is no writer thread: beside Python code that computes it would starve, and acknowledged outcomes be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock
+from time import monotonic, time
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from pipeline.errors import JournalError
+from pipeline.journal.owner import LIVE
+from pipeline.journal.protocol import Change, Journal, Lease
+from pipeline.journal.recall import Recall
+from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
+from pipeline.journal.stored import RunDetail, Stored, attempts_row, write_detail
+from pipeline.metrics import Metrics
+from pipeline.model import Completed, ExecutionContext, Outcome, Payload, ProcessorInput, Skipped
+
+GROUP_ROWS = 512
+"""Outcomes that wait for each other at most."""
+
+GROUP_BYTES = 1_000_000
+"""Bytes that wait to be committed at most."""
+
+AT_A_TIME = 1_000
+"""Inputs that are encoded at a time when a run begins."""
+
+Items = Sequence[ProcessorInput[Any]]
+
+
+class Arrived(Protocol):
+    """An input with its outcome, as a run hands it over."""
+
+    @property
+    def place(self) -> int:
+        """Its position among the inputs."""
+        ...
+
+    @property
+    def item(self) -> ProcessorInput[Any]:
+        """The input."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome[Any]:
+        """How it ended."""
+        ...
+
+
+A = TypeVar("A", bound=Arrived)
+
+
+class NoRecorder:
+    """What stands in for a recorder where there is no journal: everything is handed out at once."""
+
+    held: Sequence[Any] = ()
+
+    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """The input as it is."""
+        return item
+
+    def admit(self, place: int, item: ProcessorInput[Any]) -> None:
+        """Nothing."""
+
+    def record(self, arrival: A) -> Iterable[A]:
+        """The arrival itself."""
+        return (arrival,)
+
+    def flush(self) -> Iterable[Any]:
+        """Nothing waits."""
+        return ()
+
+    def finish(self, state: str, stopped: str | None = None, metrics: Metrics | None = None) -> None:
+        """Nothing."""
+
+    def abandon(self) -> None:
+        """Nothing."""
+
+
+class Recorder:
+    """Records one run. ``held`` are the arrivals whose outcomes are not yet durable; guard: ``_lock``."""
+
+    def __init__(self, journal: Journal, stored: Stored, row: RunRow, detail: RunDetail) -> None:
+        self.journal = journal
+        self.stored = stored
+        self.row = row
+        self.detail = detail
+        self.lease = Lease(0, 0, "")
+        self.memory: Recall | None = None
+        self.slots: dict[int, int] | None = None
+        self.held: list[Any] = []
+        self.committed_at = monotonic()
+        self.finished = False
+        self._lock = Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._inputs: list[InputRow] = []
+        self._outcomes: list[OutcomeRow] = []
+        self._attempts: list[AttemptsRow] = []
+        self._bytes = 0
+
+    # the beginning
+
+    def begin(self, previous: RunRow | None, items: Items | None) -> None:
+        """Record the run and, for a batch, its inputs, all in one transaction."""
+        if previous is not None:
+            self.memory = Recall(self.journal, self.stored, previous.batch)
+            self.slots = {}
+        self.lease = self.journal.begin(self.row, previous, lambda lease: self._inputs_of(lease, items))
+        self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
+
+    def _inputs_of(self, lease: Lease, items: Items | None) -> Iterator[Change]:
+        self.lease = lease
+        if items is None:
+            return
+        for first in range(0, len(items), AT_A_TIME):
+            for place, item in enumerate(items[first : first + AT_A_TIME], first):
+                self._add(place, item)
+            yield self._change()
+        if self.memory is not None:
+            yield self._without(items)
+
+    def _without(self, items: Items) -> Change:
+        """The inputs of earlier runs that this one does not have lose their places."""
+        here = set((self.slots or {}).values())
+        gone = [row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here]
+        return Change(inputs=[row._replace(place=None) for row in gone])
+
+    def _add(self, place: int, item: ProcessorInput[Any]) -> None:
+        """Queue the rows of an input: its own, and that of the payload it brought with it."""
+        number = self._id(place) if self.memory is None else self._join(self.memory, place, item)
+        if self.memory is None:
+            self._inputs.append(self.stored.input_row(number, place, item))
+        if isinstance(item.payload, Payload | Completed):
+            self._outcomes.append(self.stored.given_row(number, self.lease.run, item.payload))
+
+    def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
+        """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""
+        number = memory.take(item.input_id, self.lease.batch)
+        if self.slots is not None:
+            self.slots[place] = number
+        row, before = self.stored.input_row(number, place, item), self.journal.input(number)
+        if before is not None and (row.data is None or row.data != before.data):
+            outcome = self.journal.outcome(number)
+            if outcome is not None and outcome.fingerprint is None:
+                self._outcomes.append(outcome._replace(fingerprint=self.stored.fingerprint_of(before)))
+        if before != row:
+            self._inputs.append(row)
+        return number
+
+    def _id(self, place: int) -> int:
+        slot = self.lease.batch * SLOTS + place
+        return slot if self.slots is None else self.slots.get(place, slot)
+
+    def admit(self, place: int, item: ProcessorInput[Any]) -> None:
+        """Take in an input of a stream; it becomes durable with the next outcomes."""
+        with self._lock:
+            self._add(place, item)
+
+    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """A bare input with what an earlier run of its batch knew of it."""
+        return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+
+    # while it runs
+
+    def record(self, arrival: A) -> Iterable[A]:
+        """The arrivals, in order, that are durable now that this one has come."""
+        row = self._row(arrival)
+        with self._lock:
+            self.held.append(arrival)
+            if row is not None:
+                self._outcomes.append(row)
+                self._bytes += len(row.data or b"")
+                tries = attempts_row(row.id, row.run, arrival.outcome)
+                self._attempts.extend(() if tries is None else (tries,))
+            return self._committed() if self._is_due() else ()
+
+    def _row(self, arrival: Arrived) -> OutcomeRow | None:
+        if isinstance(arrival.outcome, Skipped):  # its output is there: recalled, or recorded when the run began
+            return None
+        return self.stored.outcome_row(self._id(arrival.place), self.lease.run, arrival.outcome, self.detail.code)
+
+    def _is_due(self) -> bool:
+        waited_s = monotonic() - self.committed_at
+        return waited_s >= self.journal.group_s or len(self.held) >= GROUP_ROWS or self._bytes >= GROUP_BYTES
+
+    def flush(self) -> Iterable[Any]:
+        """Make durable what waits, and hand it out."""
+        with self._lock:
+            return self._committed()
+
+    def _committed(self) -> Iterable[Any]:
+        if self._inputs or self._outcomes:
+            self.journal.write(self.lease, self._change())
+        self.committed_at = monotonic()
+        released, self.held = self.held, []
+        return released
+
+    def _change(self) -> Change:
+        change = Change(inputs=self._inputs, outcomes=self._outcomes, attempts=self._attempts)
+        self._clear()
+        return change
+
+    # the end
+
+    def finish(self, state: str, stopped: str | None = None, metrics: Metrics | None = None) -> None:
+        """Record how the run ended and give up the lease; a second call does nothing."""
+        if self.finished:
+            return
+        self.finished = True
+        try:
+            detail = write_detail(msgspec.structs.replace(self.detail, stopped=stopped, metrics=metrics))
+            self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))
+        finally:
+            LIVE.discard(self.lease.token)
+
+    def abandon(self) -> None:
+        """Give up the lease of a run that its consumer left, or whose journal failed."""
+        try:
+            self.finish("stopped", "its consumer left")
+        except JournalError:  # told already; the next to open the journal finds that the run has died
+            return
+
+
+def recorder_for(
+    journal: Journal,
+    stored: Stored,
+    processor: str,
+    context: ExecutionContext,
+    code: Callable[[], Any],
+    items: Items | None,
+) -> Recorder:
+    """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch."""
+    previous = journal.find(processor, context.previous_run_id) if context.previous_run_id else None
+    detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
+    inputs = None if items is None else len(items)
+    row = RunRow(0, 0, context.run_id or "", processor, "started", inputs, time(), None, write_detail(detail))
+    recorder = Recorder(journal, stored, row, detail)
+    recorder.begin(previous, items)
+    return recorder

@@ -1,0 +1,174 @@
+"""The rows of a journal: plain tuples with a checksum each, and text that every database can hold.
+
+``id`` of an input's row is ``batch * 2**32 + slot``: a batch is the inputs of a first run and of every run that
+resumes it, a slot is an input's number within it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
+
+SLOTS = 2**32
+"""How many inputs a batch may have."""
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Mismatch(ValueError):
+    """A row whose checksum does not match; inside the journal only."""
+
+
+class InputRow(NamedTuple):
+    """One input. ``data`` is its encoded data; where that is ``None``, ``problem`` says why it could not be stored.
+
+    ``place`` is its position among the inputs of the latest run, ``None`` when that run did not have it.
+    """
+
+    id: int
+    place: int | None
+    input_id: str
+    account_id: str | None
+    underwriting_id: str | None
+    data: bytes | None
+    fingerprint: str | None = None
+    problem: str | None = None
+
+    def row(self) -> Row:
+        """The values of its columns."""
+        return (*self[:2], *map(_written, self[2:5]), self.data, self.fingerprint, _written(self.problem), _sum(self))
+
+    @classmethod
+    def read(cls, row: Row) -> InputRow:
+        """The record in a row; ``Mismatch`` when it is not what was written."""
+        texts = map(_read, row[2:5])
+        return _checked(cls(row[0], row[1], *texts, row[5], row[6], _read(row[7])), row[-1])  # type: ignore[arg-type]
+
+
+class OutcomeRow(NamedTuple):
+    """The latest outcome of one input: ``data`` is its output or its payload's data, ``detail`` the rest.
+
+    ``fingerprint`` is of the input's data at that time, ``None`` for the data in the input's row.
+    """
+
+    id: int
+    run: int
+    status: str
+    step: str | None
+    data: bytes | None
+    detail: bytes | None = None
+    fingerprint: str | None = None
+    problem: str | None = None
+
+    def row(self) -> Row:
+        """The values of its columns."""
+        return (*self[:3], _written(self.step), *self[4:7], _written(self.problem), _sum(self))
+
+    @classmethod
+    def read(cls, row: Row) -> OutcomeRow:
+        """The record in a row; ``Mismatch`` when it is not what was written."""
+        return _checked(cls(*row[:3], _read(row[3]), *row[4:7], _read(row[7])), row[-1])  # type: ignore[arg-type]
+
+
+class CheckpointRow(NamedTuple):
+    """How far an input is: ``data`` enters ``step``, or is the output where ``step`` is empty."""
+
+    batch: int
+    input_id: str
+    run: int
+    step: str
+    data: bytes
+    fingerprint: str | None = None
+
+    def row(self) -> Row:
+        """The values of its columns."""
+        return (self.batch, _written(self.input_id), self.run, _written(self.step), *self[4:], _sum(self))
+
+    @classmethod
+    def read(cls, row: Row) -> CheckpointRow:
+        """The record in a row; ``Mismatch`` when it is not what was written."""
+        found = cls(row[0], _read(row[1]) or "", row[2], _read(row[3]) or "", row[4], row[5])
+        return _checked(found, row[-1])
+
+
+class AttemptsRow(NamedTuple):
+    """The failed tries of one input in one run."""
+
+    id: int
+    run: int
+    detail: bytes
+
+    def row(self) -> Row:
+        """The values of its columns."""
+        return (*self, _sum(self))
+
+    @classmethod
+    def read(cls, row: Row) -> AttemptsRow:
+        """The record in a row that begins with the row's own number; ``Mismatch`` when it is not what was written."""
+        return _checked(cls(*row[1:4]), row[-1])
+
+
+class RunRow(NamedTuple):
+    """One run. ``state`` is ``started``, ``succeeded``, ``failed``, ``stopped`` or ``died``; times in seconds."""
+
+    run: int
+    batch: int
+    run_id: str
+    processor: str
+    state: str
+    inputs: int | None
+    started_at: float
+    ended_at: float | None
+    detail: bytes
+
+    def row(self) -> Row:
+        """The values of its columns but its number, which the database gives."""
+        texts = map(_written, self[2:4])
+        return (self.batch, *texts, *self[4:], _sum(self[1:]))
+
+    @classmethod
+    def read(cls, row: Row) -> RunRow:
+        """The record in a row; ``Mismatch`` when it is not what was written."""
+        found = cls(row[0], row[1], _read(row[2]) or "", _read(row[3]) or "", *row[4:9])
+        if _sum(found[1:]) != row[-1]:
+            raise Mismatch
+        return found
+
+
+def slot_range(batch: int) -> tuple[int, int]:
+    """The ids of a batch's inputs, from the first to the one behind the last."""
+    return batch * SLOTS, (batch + 1) * SLOTS
+
+
+def _checked(record: Any, checksum: int) -> Any:
+    if _sum(record) != checksum:
+        raise Mismatch
+    return record
+
+
+def _sum(parts: tuple[Any, ...]) -> int:
+    """A checksum over every column: bytes as they are, all else as Python prints it."""
+    total, texts = 0, list(parts)
+    for place, part in enumerate(parts):
+        if type(part) is bytes:
+            total = crc32(part, total)
+            texts[place] = len(part)
+    return crc32(repr(texts).encode("ascii", "backslashreplace"), total)
+
+
+_UNSTORABLE = re.compile("[\\\\\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\(?:u([0-9a-f]{4})|\\)")
+
+
+def _written(text: str | None) -> str | None:
+    """Text that every database can hold: NUL and lone surrogates as escapes, a backslash doubled."""
+    if text is None or not _UNSTORABLE.search(text):
+        return text
+    return _UNSTORABLE.sub(lambda found: r"\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
+
+
+def _read(text: str | None) -> str | None:
+    if text is None or "\\" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "\\", text)

@@ -1,0 +1,329 @@
+"""The journal over any SQL database: transactions, leases and pages of rows. What differs is in its subclasses."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any, TypeVar
+
+import msgspec
+
+from pipeline.codec import Cipher
+from pipeline.errors import InvalidSetting, JournalDamaged, RunOwned
+from pipeline.journal.owner import Owner
+from pipeline.journal.protocol import Change, Durability, Lease, Pruned, Sync
+from pipeline.journal.prune import Pruning
+from pipeline.journal.records import (
+    AttemptsRow,
+    CheckpointRow,
+    InputRow,
+    Mismatch,
+    OutcomeRow,
+    Row,
+    RunRow,
+    slot_range,
+)
+
+R = TypeVar("R", RunRow, InputRow, OutcomeRow, CheckpointRow, AttemptsRow)
+
+PAGE = 1_000
+"""Rows that are read at a time."""
+
+
+class SqlJournal(ABC):
+    """The journal over a connection of this process, which every thread shares under a lock.
+
+    It pickles as its settings: a worker process opens a connection of its own.
+    """
+
+    crosses_processes = True
+    sql: Mapping[str, str]
+
+    def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
+        if durability != "input":
+            raise InvalidSetting(f"durability={durability!r}: this version keeps whole inputs, 'input'")
+        if sync not in ("process", "power"):
+            raise InvalidSetting(f"sync={sync!r}: choose 'process' (survives kill -9) or 'power'")
+        self.name = name
+        self.durability: Durability = durability
+        self.sync: Sync = sync
+        self.cipher = cipher
+        self.group_s = 0.05 if sync == "power" else 0.005
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know of no connection; one that a parent process opened is left to it."""
+        self._lock = RLock()
+        self._connection: Any = None
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_connection", "_process")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    # what a database brings
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """A connection to a database of the current schema."""
+
+    @abstractmethod
+    def _begin(self, connection: Any) -> None:
+        """Start a transaction that may write."""
+
+    @abstractmethod
+    def _mapped(self, error: Exception) -> Exception:
+        """A foreign exception as one of ours, or itself."""
+
+    @abstractmethod
+    def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
+        """Run a statement for every row."""
+
+    # transactions
+
+    @contextmanager
+    def _using(self) -> Iterator[Any]:
+        """The connection of this process; it is given up when the database fails, so that the next use reads anew."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                yield self._connection
+            except Exception as error:
+                ours = self._mapped(error)
+                if ours is error:
+                    raise
+                self.close()
+                raise ours from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        with self._using() as connection:
+            self._begin(connection)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
+    def _roll_back(self, connection: Any) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection of this process; the next use opens one again."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._process == os.getpid():
+            try:
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - what was committed is committed
+                self._mapped(error)
+
+    def _rows(self, name: str, *parameters: Any) -> list[Row]:
+        with self._using() as connection:
+            return list(connection.execute(self.sql[name], parameters).fetchall())
+
+    def _one(self, name: str, *parameters: Any) -> Row | None:
+        return next(iter(self._rows(name, *parameters)), None)
+
+    def _read(self, kind: type[R], table: str, row: Row) -> R:
+        try:
+            return kind.read(row)
+        except (Mismatch, TypeError, ValueError) as error:
+            number = row[0] if row and isinstance(row[0], int) else "?"
+            raise JournalDamaged(
+                f"{self.name}: row {number} of {table} is not what was written; restore the file from a copy, "
+                "or prune the run and give its inputs again"
+            ) from error
+
+    def _changed(self, connection: Any, name: str, *parameters: Any) -> bool:
+        return bool(connection.execute(self.sql[name], parameters).rowcount)
+
+    # writing
+
+    def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
+        """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one."""
+        owner = Owner.here()
+        with self._transaction() as connection:
+            batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
+            (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
+            lease = Lease(batch, number, owner.token)
+            connection.execute(self.sql["take"], (number, msgspec.json.encode(owner).decode(), batch))
+            for change in changes(lease):
+                self._put(connection, lease, change)
+        return lease
+
+    def _new_batch(self, run: RunRow) -> int:
+        (batch,) = self._one("new_batch", run.row()[2]) or (0,)
+        return int(batch)
+
+    def _vacant(self, connection: Any, previous: RunRow) -> int:
+        """The batch of a run, once no live owner has it."""
+        for number, told, beat, now in self._rows("owner", previous.batch):
+            if number is not None:
+                owner = msgspec.json.decode(told, type=Owner)
+                if owner.is_alive(now - beat):
+                    run_id = self.run(number).run_id
+                    raise RunOwned(f"run {run_id} is in progress in {owner}; wait for its end, or end that process")
+                self._bury(connection, previous.batch, number)
+            return previous.batch
+        raise RunOwned(f"run {previous.run_id} was pruned from {self.name} a moment ago")
+
+    def _bury(self, connection: Any, batch: int, number: int) -> None:
+        """A run whose owner is dead has died."""
+        row = self.run(number)._replace(state="died")
+        connection.execute(self.sql["change_run"], _changes_of(row))
+        connection.execute(self.sql["release"], (batch, number))
+
+    def recover(self) -> None:
+        """Find the runs whose owners are dead, so that none stays ``started`` for ever."""
+        if not any(_is_dead(row) for row in self._rows("owners")):
+            return
+        with self._transaction() as connection:
+            for row in self._rows("owners"):
+                if _is_dead(row):
+                    self._bury(connection, row[0], row[1])
+
+    def write(self, lease: Lease, change: Change) -> None:
+        """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
+        with self._transaction() as connection:
+            if not self._changed(connection, "beat", lease.batch, lease.run):
+                raise RunOwned(f"another process has taken over this run in {self.name}; nothing more is recorded here")
+            self._put(connection, lease, change)
+
+    def _put(self, connection: Any, lease: Lease, change: Change) -> None:
+        for name, rows in (
+            ("put_input", change.inputs),
+            ("put_outcome", change.outcomes),
+            ("put_attempts", change.attempts),
+        ):
+            if rows:
+                self._many(connection, self.sql[name], [row.row() for row in rows])
+        if change.finished:
+            gone = [CheckpointRow(lease.batch, input_id, 0, "", b"").row()[:2] for input_id in change.finished]
+            self._many(connection, self.sql["drop_checkpoint"], gone)
+
+    def checkpoint(self, lease: Lease, row: CheckpointRow) -> None:
+        """Make an intermediate value durable, from any thread or process; nothing when the lease was lost."""
+        with self._transaction() as connection:
+            connection.execute(self.sql["put_checkpoint"], (*row.row(), lease.batch, lease.run))
+
+    def beat(self, lease: Lease) -> None:
+        """Show that the owner lives."""
+        with self._transaction() as connection:
+            self._changed(connection, "beat", lease.batch, lease.run)
+
+    def end(self, lease: Lease, run: RunRow) -> None:
+        """Record how a run ended and give the lease back."""
+        with self._transaction() as connection:
+            if self._changed(connection, "release", lease.batch, lease.run):
+                connection.execute(self.sql["change_run"], _changes_of(run))
+
+    def prune(
+        self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
+    ) -> Pruned:
+        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest."""
+        pruning = Pruning(older_than_s=older_than_s, run_id=run_id, keep_last=keep_last)
+        with self._transaction() as connection:
+            owned = {row[0] for row in self._rows("owners") if not _is_dead(row)}
+            chosen = pruning.choose(self.runs(), owned)
+            for batch in chosen.batches:
+                first, behind = slot_range(batch)
+                for table in ("attempts", "outcomes", "inputs"):
+                    connection.execute(self.sql[f"prune_{table}"], (first, behind))
+                for table in ("checkpoints", "runs", "batch"):
+                    connection.execute(self.sql[f"prune_{table}"], (batch,))
+        return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
+
+    def _advice(self) -> str:
+        return "VACUUM gives the space back to the system"
+
+    # reading
+
+    def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
+        """A run by its row_id, or the latest of a processor; ``None`` when there is none."""
+        self.recover()
+        written = RunRow(0, 0, run_id or "", processor, "", None, 0, None, b"").row()
+        row = self._one("latest_run", written[2]) if run_id is None else self._one("run", written[1])
+        return None if row is None else self._read(RunRow, "runs", row)
+
+    def run(self, number: int) -> RunRow:
+        """A run by its number."""
+        return self._read(RunRow, "runs", self._one("run_by_number", number) or (number,))
+
+    def latest(self, batch: int) -> RunRow:
+        """The latest run of a batch."""
+        return self._read(RunRow, "runs", self._one("latest_run_of_batch", batch) or ())
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the earliest first."""
+        return [self._read(RunRow, "runs", row) for row in self._rows("runs")]
+
+    def inputs(self, batch: int) -> Iterator[InputRow]:
+        """The inputs of a batch by slot."""
+        for row in self._pages("inputs", batch):
+            yield self._read(InputRow, "inputs", row)
+
+    def places(self, batch: int) -> Iterator[int]:
+        """The ids of the latest run's inputs, in its order."""
+        return iter([row[0] for row in self._rows("places", *slot_range(batch))])
+
+    def input_ids(self, batch: int) -> Iterator[tuple[int, str]]:
+        """Id and ``input_id`` of every input of a batch."""
+        return ((row.id, row.input_id) for row in self.inputs(batch))
+
+    def outcomes(self, batch: int) -> Iterator[OutcomeRow]:
+        """The latest outcomes of a batch by slot."""
+        for row in self._pages("outcomes", batch):
+            yield self._read(OutcomeRow, "outcomes", row)
+
+    def _pages(self, name: str, batch: int) -> Iterator[Row]:
+        first, behind = slot_range(batch)
+        while rows := self._rows(name, first, behind, PAGE):
+            yield from rows
+            first = rows[-1][0] + 1
+
+    def input(self, row_id: int) -> InputRow | None:
+        """One input."""
+        row = self._one("input", row_id)
+        return None if row is None else self._read(InputRow, "inputs", row)
+
+    def outcome(self, row_id: int) -> OutcomeRow | None:
+        """The latest outcome of one input."""
+        row = self._one("outcome", row_id)
+        return None if row is None else self._read(OutcomeRow, "outcomes", row)
+
+    def checkpoint_of(self, batch: int, input_id: str) -> CheckpointRow | None:
+        """How far one input was when its run died."""
+        key = CheckpointRow(batch, input_id, 0, "", b"").row()[:2]
+        row = self._one("checkpoint", *key)
+        return None if row is None else self._read(CheckpointRow, "checkpoints", row)
+
+    def attempts(self, row_id: int) -> list[AttemptsRow]:
+        """The failed tries of one input, the earliest first."""
+        return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", row_id)]
+
+
+def _changes_of(run: RunRow) -> Row:
+    row = run.row()
+    return (run.state, run.inputs, run.ended_at, run.detail, row[-1], run.run)
+
+
+def _is_dead(row: Row) -> bool:
+    """Whether an owner, as ``owners`` gives it, does not live any more."""
+    _, _, told, beat, now = row
+    return not msgspec.json.decode(told, type=Owner).is_alive(now - beat)

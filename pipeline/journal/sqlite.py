@@ -1,0 +1,174 @@
+"""The journal in one SQLite file: nothing to install, any number of threads and processes of one machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+
+from pipeline.codec import Cipher
+from pipeline.errors import JournalDamaged, JournalError
+from pipeline.journal.protocol import Durability, Sync
+from pipeline.journal.records import Row
+from pipeline.journal.sql import SqlJournal
+from pipeline.journal.statements import schema, statements
+
+APPLICATION_ID = 0x53534C43
+"""``SSLC``, in the file's header: whose file it is."""
+
+BUSY_S = 60.0
+"""Seconds to wait for another writer."""
+
+_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class SqliteJournal(SqlJournal):
+    """Remembers runs in the file at ``path``, which is created for its owner alone to read.
+
+    ``sync="process"`` survives kill -9, ``"power"`` the loss of power too, at the price of a disk flush every 50 ms.
+    The file lies on a disk of this machine: SQLite's locks do not hold on network file systems.
+    """
+
+    sql = statements(now=_NOW)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durability: Durability = "input",
+        *,
+        sync: Sync = "process",
+        cipher: Cipher | None = None,
+    ) -> None:
+        self.path = str(Path(path).absolute())
+        super().__init__(self.path, durability, sync, cipher)
+
+    def _open(self) -> sqlite3.Connection:
+        _make_private(self.path)
+        connection = _connected(self.path)
+        try:
+            _settle(connection, self.path, self.sync)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+
+    def _many(self, connection: sqlite3.Connection, sql: str, rows: list[Row]) -> None:
+        connection.executemany(sql, rows)
+
+    def _mapped(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error | OSError):
+            return error
+        return mapped(error, self.path)
+
+    def _advice(self) -> str:
+        return f"to give the space back to the system: sqlite3 {self.path} VACUUM"
+
+
+def mapped(error: sqlite3.Error | OSError, path: str) -> Exception:
+    """What SQLite or the system said, with the path and a cure."""
+    code = getattr(error, "sqlite_errorname", "") or type(error).__name__
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return JournalDamaged(f"{path}: {error} ({code}); restore the file from a copy")
+    cure = {
+        "SQLITE_FULL": "; the disk is full: free some space and resume",
+        "SQLITE_BUSY": f"; another process has been writing for {BUSY_S:.0f} s",
+        "SQLITE_CANTOPEN": "; does its folder exist, and may you write there?",
+    }.get(code, "")
+    return JournalError(f"{path}: {error} ({code}){cure}")
+
+
+def _make_private(path: str) -> None:
+    """Create the file for its owner alone, before SQLite does; refuse one that somebody else may have put there.
+
+    An existing file is only looked at: closing a descriptor of it would drop SQLite's locks in this process.
+    """
+    for beside in (path, f"{path}-wal", f"{path}-shm"):
+        _refuse_foreign(beside)
+    try:
+        created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(created, 0o600)
+    finally:
+        os.close(created)
+
+
+def _refuse_foreign(path: str) -> None:
+    try:
+        found = Path(path).lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise JournalError(f"{path} is a symbolic link; name the journal's file itself")
+    if not stat.S_ISREG(found.st_mode):
+        raise JournalError(f"{path} is not a file; name a file, new or an earlier journal")
+    if found.st_uid != os.geteuid():
+        raise JournalError(f"{path} belongs to user {found.st_uid}, not to you; name a file of your own")
+
+
+def _connected(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _settle(connection: sqlite3.Connection, path: str, sync: Sync) -> None:
+    """Bring the settings and the schema of a file to those of this version."""
+    steps = schema("sqlite_schema")
+    version = _version(connection, path, len(steps))
+    if version == 0:
+        connection.execute("PRAGMA page_size = 16384")
+    if path != ":memory:":
+        _write_ahead(connection)
+    connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'power' else 'NORMAL'}")
+    if version < len(steps):
+        _migrate(connection, path)
+
+
+def _version(connection: sqlite3.Connection, path: str, ours: int) -> int:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (tables or application):
+        raise JournalError(f"{path} is a database of something else; name a file of its own for the journal")
+    if version > ours:
+        raise JournalError(
+            f"{path} was written in version {version} of the journal's format, and this version of stepslice "
+            f"reads up to {ours}; upgrade stepslice"
+        )
+    return int(version)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite does not wait for other connections that are doing the same."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Lift the schema to this version in one transaction; whoever comes second finds it done."""
+    steps = schema("sqlite_schema")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps[_version(connection, path, len(steps)) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,212 @@
+"""Inputs and outcomes to rows and back, by the declared types of a pipeline's steps: exact, or not stored."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from pipeline import codec, fingerprint
+from pipeline.codec import Cipher, CodecError, Registry
+from pipeline.compose import Pipeline
+from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
+from pipeline.metrics import Metrics
+from pipeline.model import (
+    Attempt,
+    Completed,
+    ExecutionContext,
+    Failed,
+    FailureKind,
+    Frame,
+    NotRun,
+    Outcome,
+    Payload,
+    ProcessorInput,
+    Skipped,
+    Succeeded,
+)
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Code: TypeAlias = dict[str, str | None]
+"""Step names to fingerprints of their code."""
+
+_SEALED = b"SSLC"
+
+
+class RunDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run's row holds besides its columns."""
+
+    context: ExecutionContext = ExecutionContext()
+    steps: tuple[str, ...] = ()
+    code: dict[str, str | None] = {}
+    owner: str = ""
+    stopped: str | None = None
+    metrics: Metrics | None = None
+    expected: int | None = None
+
+
+class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the row of an input that did not succeed holds besides its columns.
+
+    ``code`` is the payload's where it is not the run's; ``reason`` is a ``NotRun``'s.
+    """
+
+    exception: str = ""
+    message: str = ""
+    kind: FailureKind = "error"
+    retryable: bool = True
+    frames: tuple[Frame, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    reason: str = ""
+    failed_at: str | None = None
+    retry_count: int = 0
+    edited: bool = False
+    code: dict[str, str | None] | None = None
+
+
+def write_detail(detail: msgspec.Struct) -> bytes:
+    """A detail as ASCII JSON, which holds any text, lone surrogates included."""
+    return json.dumps(msgspec.to_builtins(detail), separators=(",", ":")).encode("ascii")
+
+
+def read_detail(data: bytes, kind: type[S]) -> S:
+    """A detail that ``write_detail`` wrote."""
+    return msgspec.convert(json.loads(data), kind)
+
+
+class Stored:
+    """The codec of one pipeline's inputs, outputs and payloads."""
+
+    def __init__(self, pipeline: Pipeline[Any, Any, Any], registry: Registry | None, cipher: Cipher | None) -> None:
+        self.pipeline = pipeline
+        self.registry = registry
+        self.cipher = cipher
+
+    @cached_property
+    def entering(self) -> tuple[Any, ...]:
+        """The declared types of what enters each step; behind the last, the type of the output."""
+        steps = self.pipeline.steps
+        return (*(step.input_type for step in steps), steps[-1].output_type if steps else Any)
+
+    def write(self, value: Any, index: int) -> bytes:
+        """What enters step ``index`` as bytes; ``CodecError`` when it would not come back as it is."""
+        data = codec.encode(value, self.entering[index], registry=self.registry)
+        return data if self.cipher is None else codec.seal(data, self.cipher)
+
+    def read(self, data: bytes, index: int | None) -> Any:
+        """What enters step ``index``, as its type; undeclared where there is no such step any more."""
+        if data.startswith(_SEALED):
+            data = codec.unseal(data, self.cipher)
+        declared = Any if index is None else self.entering[index]
+        try:
+            return codec.decode(data, declared, registry=self.registry)
+        except CodecError:
+            if index is None or index == len(self.pipeline):
+                raise
+            return codec.decode(data)  # as plain JSON: `decide` says why that does not fit the step
+
+    # inputs
+
+    def input_row(self, number: int, place: int | None, item: ProcessorInput[Any]) -> InputRow:
+        """An input with its data, or with the reason why that cannot be stored."""
+        data, told, problem = None, None, None
+        try:
+            data = self.write(item.data, 0)
+        except CodecError as error:
+            told, problem = fingerprint.of_data(item.data), str(error)
+        return InputRow(number, place, item.input_id, item.account_id, item.underwriting_id, data, told, problem)
+
+    def input_of(self, row: InputRow) -> ProcessorInput[Any]:
+        """The input in a row that has its data."""
+        return ProcessorInput(
+            input_id=row.input_id,
+            account_id=row.account_id,
+            underwriting_id=row.underwriting_id,
+            data=self.read(row.data or b"null", 0),
+        )
+
+    def fingerprint_of(self, row: InputRow) -> str | None:
+        """The fingerprint of a stored input's data."""
+        if row.data is None:
+            return row.fingerprint
+        try:
+            return fingerprint.of_data(self.read(row.data, 0))
+        except CodecError:  # of an earlier declared type, so not the same
+            return "unreadable"
+
+    # outcomes
+
+    def outcome_row(
+        self, number: int, run: int, outcome: Outcome[Any], code: dict[str, str | None]
+    ) -> OutcomeRow | None:
+        """The row of an outcome; ``None`` for one that adds nothing to what is known."""
+        if isinstance(outcome, Succeeded | Skipped):
+            return self._output_row(number, run, outcome.output)
+        payload = outcome.payload
+        if payload is None:
+            return None
+        detail = _detail_of(outcome, payload, code)
+        return self._payload_row(number, run, "failed" if isinstance(outcome, Failed) else "not_run", payload, detail)
+
+    def given_row(self, number: int, run: int, payload: Payload | Completed[Any]) -> OutcomeRow:
+        """The row of what an input brought with it."""
+        if isinstance(payload, Completed):
+            return self._output_row(number, run, payload.output)._replace(fingerprint=payload.input_fingerprint)
+        detail = FailureDetail(
+            exception=payload.exception,
+            message=payload.message,
+            reason="not run yet",
+            retry_count=payload.retry_count,
+            edited=payload.edited,
+            code=payload.code,
+        )
+        return self._payload_row(number, run, "not_run", payload, detail)
+
+    def _output_row(self, number: int, run: int, output: Any) -> OutcomeRow:
+        try:
+            return OutcomeRow(number, run, "succeeded", None, self.write(output, len(self.pipeline)))
+        except CodecError as error:
+            return OutcomeRow(number, run, "succeeded", None, None, problem=str(error))
+
+    def _payload_row(self, number: int, run: int, status: str, payload: Payload, detail: FailureDetail) -> OutcomeRow:
+        data, problem = None, None
+        index = self.pipeline.find(payload.step)
+        try:
+            data = self.write(payload.data, index) if index is not None else None
+        except CodecError as error:
+            problem = str(error)
+        return OutcomeRow(
+            number, run, status, payload.step, data, write_detail(detail), payload.input_fingerprint, problem
+        )
+
+
+def attempts_row(number: int, run: int, outcome: Outcome[Any]) -> AttemptsRow | None:
+    """The row of the failed tries of an outcome, if it had any."""
+    if isinstance(outcome, Skipped | NotRun) or not outcome.attempts:
+        return None
+    return AttemptsRow(number, run, write_detail(FailureDetail(attempts=outcome.attempts)))
+
+
+def _detail_of(outcome: Failed | NotRun, payload: Payload, code: Code) -> FailureDetail:
+    failed = outcome if isinstance(outcome, Failed) else None
+    return FailureDetail(
+        exception=payload.exception,
+        message=payload.message,
+        kind=failed.kind if failed else "error",
+        retryable=failed.retryable if failed else True,
+        frames=failed.frames if failed else (),
+        attempts=failed.attempts if failed else (),
+        reason=outcome.reason if isinstance(outcome, NotRun) else "",
+        failed_at=outcome.step,
+        retry_count=payload.retry_count,
+        edited=payload.edited,
+        code=None if payload.code == code else payload.code,
+    )
+
+
+def run_detail(row: RunRow) -> RunDetail:
+    """The detail of a run's row."""
+    return read_detail(row.detail, RunDetail)

@@ -1,0 +1,145 @@
+"""What a runner gave back for one input, as that input's outcome. Pure: it decides, the run acts.
+
+output                   Succeeded
+Stop                     Failed with a payload, or NotRun when it was set aside
+Crash, or nothing        Failed where it started in this run: infrastructure is to blame, not a step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, assert_never, cast
+
+import msgspec
+from returns.result import Result, Success
+
+from pipeline import fingerprint, snapshot
+from pipeline.engine import Trace
+from pipeline.model import Attempt, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.plan import Code, Refuse, Run, Skip
+from pipeline.walk import Stop
+from runners import Crash
+
+
+class Dispatched(NamedTuple):
+    """An input that a worker has, or will have; ``place`` is its position among the inputs."""
+
+    place: int
+    item: ProcessorInput[Any]
+    decision: Run
+
+
+class Settler:
+    """Makes outcomes under one pipeline's step names and the fingerprints of its code."""
+
+    def __init__(self, names: tuple[str, ...], code: Callable[[], Code]) -> None:
+        self.names = names
+        self.code = code
+
+    def settle(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Outcome[Any]:
+        """The outcome of an input that came back."""
+        if type(result) is not Success:
+            return self.crashed(dispatched, result.failure())
+        end, readings, attempts = cast("Trace", result.unwrap())
+        clock_ns = tuple(readings)
+        steps = self.names[dispatched.decision.index :]
+        if type(end) is Stop:
+            return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
+        return Succeeded(
+            input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=attempts
+        )
+
+    def not_given_back(self, dispatched: Dispatched, stopped: str | None) -> Outcome[Any]:
+        """The outcome of an input that was in flight when the run stopped, or that the runner lost."""
+        if stopped is None:
+            message = "the runner ended without a result for this input"
+            return self.crashed(dispatched, Crash(kind="crash", exception="LostByRunner", message=message))
+        item, decision = dispatched.item, dispatched.decision
+        step = self.names[decision.index]
+        payload = decision.payload and self._payload(
+            dispatched, step, decision.payload.exception, decision.payload.message, decision.value
+        )
+        return NotRun(input_id=item.input_id, reason=f"in flight when {stopped}", step=step, payload=payload)
+
+    def _stopped(
+        self, dispatched: Dispatched, end: Stop, steps: tuple[str, ...], clock_ns: tuple[int, ...]
+    ) -> Failed | NotRun:
+        step = self.names[end.index]
+        payload = self._payload(dispatched, step, end.exception, end.message, end.data)
+        input_id = dispatched.item.input_id
+        if end.parked is not None:
+            return NotRun(input_id=input_id, reason=end.parked, step=step, payload=payload)
+        return Failed(
+            input_id=input_id,
+            step=step,
+            exception=end.exception,
+            message=end.message,
+            payload=payload,
+            kind=end.kind,
+            retryable=end.retryable,
+            frames=end.frames,
+            attempts=end.attempts,
+            steps=steps,
+            clock_ns=clock_ns,
+        )
+
+    def crashed(self, dispatched: Dispatched, crash: Crash) -> Failed:
+        """Infrastructure failed: the input goes on later from where it started in this run."""
+        step = self.names[dispatched.decision.index]
+        at = crash.mark if 0 <= crash.mark < len(self.names) else dispatched.decision.index
+        message = crash.message if self.names[at] == step else f"{crash.message} (in step {self.names[at]!r})"
+        payload = self._payload(dispatched, step, crash.exception, message, dispatched.decision.value)
+        attempt = Attempt(
+            step=step,
+            exception=crash.exception,
+            message=message,
+            kind=crash.kind,
+            duration_s=crash.duration_s,
+            frames=crash.frames,
+        )
+        return Failed(
+            input_id=dispatched.item.input_id,
+            step=step,
+            exception=crash.exception,
+            message=message,
+            payload=payload,
+            kind=crash.kind,
+            retryable=crash.kind != "invalid",
+            frames=crash.frames,
+            attempts=(attempt,),
+        )
+
+    def _payload(self, dispatched: Dispatched, step: str, exception: str, message: str, data: Any) -> Payload:
+        earlier = dispatched.decision.payload
+        return Payload(
+            step=step,
+            exception=exception,
+            message=message,
+            data=data,
+            retry_count=earlier.retry_count if earlier else 0,
+            input_fingerprint=fingerprint.of_data(dispatched.item.data),
+            code=dict(self.code()),
+            edited=earlier.edited if earlier else False,
+        )
+
+
+def as_given(dispatched: Dispatched, result: Result[Trace | None, Crash]) -> ProcessorInput[Any]:
+    """The input as it was before its steps ran, where one of them changed its data in this process."""
+    item = dispatched.item
+    trace = result.value_or(None)
+    end = trace[0] if trace is not None else None
+    if type(end) is not Stop or dispatched.decision.value is not item.data:
+        return item
+    data = snapshot.restore(item.data, end.first)
+    return item if data is item.data else msgspec.structs.replace(item, data=data)
+
+
+def without_running(item: ProcessorInput[Any], decision: Skip | Refuse) -> Outcome[Any]:
+    """The outcome of an input that needs no worker."""
+    match decision:
+        case Skip(output, run_id):
+            return Skipped(input_id=item.input_id, output=output, run_id=run_id)
+        case Refuse(failed):
+            return failed
+        case _:
+            assert_never(decision)

@@ -1,0 +1,380 @@
+"""What a run left behind is gone on with: after a failure, a fix, a changed input, a kill."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, step, to_inputs
+from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
+from pipeline.journal import MemoryJournal, SqliteJournal
+
+ran: list[tuple[str, Any]] = []
+broken: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+    broken.clear()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    made = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "runs.db")
+    yield made
+    made.close()
+
+
+@step("double")
+def double(value: int) -> int:
+    ran.append(("double", value))
+    return value * 2
+
+
+@step("check")
+def check(value: int) -> int:
+    ran.append(("check", value))
+    if value in broken:
+        raise ValueError(f"{value} is broken")
+    return value + 1
+
+
+def processor(journal: Any, **options: Any) -> Processor[int, int, list[int]]:
+    return Processor(name="numbers", pipeline=double >> check, journal=journal, **options)
+
+
+def inputs(*values: int) -> list[ProcessorInput[int]]:
+    return list(to_inputs(values, key=str))
+
+
+def test_a_resume_runs_only_what_did_not_succeed_from_the_step_that_failed(journal: Any) -> None:
+    broken.add(4)
+    first = processor(journal).execute(inputs(1, 2, 3))
+    broken.clear()
+    ran.clear()
+
+    again = processor(journal).resume()
+
+    assert [failed.step for failed in first.failed] == ["check"]
+    assert ran == [("check", 4)]
+    assert again.output == [3, 5, 7]
+    assert [type(outcome) for outcome in again.outcomes] == [Skipped, Succeeded, Skipped]
+    assert again.context.previous_run_id == first.run_id
+    assert again.context.retry_count == 1
+
+
+def test_bare_inputs_find_what_they_had_and_new_ones_join(journal: Any) -> None:
+    broken.add(4)
+    first = processor(journal).execute(inputs(1, 2))
+    broken.clear()
+    ran.clear()
+
+    context = ExecutionContext(previous_run_id=first.run_id)
+    again = processor(journal).execute(inputs(9, 2, 1), context=context)
+
+    assert ran == [("double", 9), ("check", 18), ("check", 4)]
+    assert again.output == [19, 5, 3]
+
+
+def test_an_input_left_out_of_the_latest_run_is_left_out_of_its_resume(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1, 2, 3))
+    processor(journal).execute(inputs(3, 1), context=ExecutionContext(previous_run_id=first.run_id))
+
+    assert processor(journal).resume().output == [7, 3]
+
+
+def test_a_changed_input_starts_over(journal: Any) -> None:
+    first = processor(journal).execute([ProcessorInput(input_id="a", data=1)])
+    ran.clear()
+
+    changed = [ProcessorInput(input_id="a", data=5)]
+    again = processor(journal).execute(changed, context=ExecutionContext(previous_run_id=first.run_id))
+
+    assert again.output == [11]
+    assert ran == [("double", 5), ("check", 10)]
+    assert processor(journal).resume().output == [11]
+
+
+def test_the_plan_says_what_the_resume_then_does(journal: Any) -> None:
+    broken.add(4)
+    first = processor(journal).execute(inputs(1, 2))
+    ran.clear()
+
+    plan = list(processor(journal).plan(first.run_id))
+
+    assert [(item.action, item.steps) for item in plan] == [("skip", ()), ("run", ("check",))]
+    assert ran == []
+
+
+def test_a_run_in_progress_is_not_resumed_by_another(journal: Any) -> None:
+    stream = processor(journal).stream(inputs(1, 2, 3))
+    next(stream)
+
+    with pytest.raises(RunOwned, match=f"in progress in process {os.getpid()}"):
+        processor(journal).resume()
+    stream.close()
+
+    assert processor(journal).resume().success
+
+
+def test_a_retry_of_the_result_and_the_journal_agree(journal: Any) -> None:
+    broken.add(4)
+    numbers = processor(journal)
+    first = numbers.execute(inputs(1, 2))
+    second = numbers.retry(first)
+    broken.clear()
+    ran.clear()
+
+    assert not second.success
+    assert numbers.resume().output == [3, 5]
+    assert ran == [("check", 4)]
+
+
+def test_the_number_of_resumes_is_remembered(journal: Any) -> None:
+    broken.add(4)
+    processor(journal).execute(inputs(2))
+    processor(journal).resume()
+
+    assert processor(journal).resume().failed[0].payload.retry_count == 2
+
+
+def test_a_processor_without_runs_has_nothing_to_resume(journal: Any) -> None:
+    with pytest.raises(UnknownRun, match="no run of processor 'numbers'"):
+        processor(journal).resume()
+    with pytest.raises(LookupError, match="no run 'x'"):
+        processor(journal).resume("x")
+
+
+def test_an_input_that_cannot_be_stored_has_to_be_given_again(journal: Any) -> None:
+    anything = step("anything")(lambda value: 1 / 0)
+    opaque: Processor[Any, Any, Any] = Processor(name="opaque", pipeline=anything, journal=journal)
+    first = opaque.execute([ProcessorInput(input_id="a", data={1, 2})])
+
+    with pytest.raises(InputsNeeded, match=first.run_id):
+        opaque.resume()
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "back\\slash", "'; DROP TABLE runs; --", "\u202e", "é" * 3000])
+def test_any_text_is_an_input_id_and_a_message(journal: Any, name: str) -> None:
+    def fail(value: int) -> int:
+        raise ValueError(name)
+
+    naughty = Processor(name=name or "x", pipeline=step("fail")(fail), journal=journal)
+    naughty.execute([ProcessorInput(input_id=name, data=1)])
+    again = naughty.resume()
+
+    assert again.failed[0].input_id == name
+    assert again.failed[0].message == name
+
+
+# the file
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_the_file_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        journal = SqliteJournal(tmp_path / "runs.db")
+        processor(journal).execute(inputs(1))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        journal.close()
+    finally:
+        os.umask(before)
+
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real.db").touch()
+    (tmp_path / "runs.db").symlink_to(tmp_path / "real.db")
+
+    with pytest.raises(JournalError, match="symbolic link"):
+        processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").touch()
+    os.chown(tmp_path / "runs.db", 12345, 12345)
+
+    with pytest.raises(JournalError, match="belongs to user 12345"):
+        processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
+
+
+def test_a_newer_format_is_refused_with_its_version(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    processor(journal).execute(inputs(1))
+    journal.close()
+    change(tmp_path, "PRAGMA user_version = 99")
+
+    with pytest.raises(JournalError, match="version 99"):
+        processor(SqliteJournal(tmp_path / "runs.db")).resume()
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    change(tmp_path, "CREATE TABLE theirs (x)")
+
+    with pytest.raises(JournalError, match="something else"):
+        processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
+
+
+def test_a_changed_row_is_never_taken_for_a_value(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    processor(journal).execute(inputs(1, 2))
+    journal.close()
+    change(tmp_path, "UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
+
+    again = processor(SqliteJournal(tmp_path / "runs.db")).resume()
+
+    assert [(failed.step, failed.kind) for failed in again.failed] == [("resume", "invalid")]
+    assert "of outcomes is not what was written" in again.failed[0].message
+
+    change(tmp_path, "UPDATE inputs SET data = '999'")
+    with pytest.raises(JournalDamaged, match=r"runs\.db: row .* of inputs"):
+        processor(SqliteJournal(tmp_path / "runs.db")).resume()
+
+
+def test_when_the_journal_fails_nothing_more_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    journal.group_s = 0.0
+    writes = iter(range(100))
+
+    def full(lease: Any, change: Any) -> None:
+        if next(writes) >= 2:
+            raise JournalError("the disk is full")
+        SqliteJournal.write(journal, lease, change)
+
+    monkeypatch.setattr(journal, "write", full)
+    handed = []
+    with pytest.raises(RunFailed, match="the disk is full"):
+        handed.extend(outcome.input_id for outcome in processor(journal).stream(inputs(1, 2, 3, 4)))
+    monkeypatch.undo()
+    ran.clear()
+
+    assert handed == ["1", "2"]
+    again = processor(journal).execute(inputs(1, 2, 3, 4), context=ExecutionContext(previous_run_id=runs(journal)[0]))
+    assert again.output == [3, 5, 7, 9]
+    assert {value for name, value in ran if name == "double"} == {3, 4}
+    journal.close()
+
+
+def runs(journal: Any) -> list[str]:
+    return [run.run_id for run in journal.runs()]
+
+
+def test_prune_keeps_the_latest_and_forgets_the_rest(journal: Any) -> None:
+    for _ in range(3):
+        processor(journal).execute(inputs(1, 2))
+    kept = runs(journal)[-1]
+
+    pruned = journal.prune(keep_last=1)
+
+    assert (pruned.batches, pruned.runs) == (2, 2)
+    assert runs(journal) == [kept]
+    assert processor(journal).resume().output == [3, 5]
+
+
+def test_runs_of_many_processes_on_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(str(tmp_path / "runs.db"), name)) for name in "abcd"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+
+    journal = SqliteJournal(tmp_path / "runs.db")
+    outcomes = sum(len(list(journal.outcomes(run.batch))) for run in journal.runs())
+    journal.close()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+    assert outcomes == 4 * 100
+
+
+def write_many(path: str, name: str) -> None:
+    journal = SqliteJournal(path)
+    journal.group_s = 0.0
+    assert Processor(name=name, pipeline=double, journal=journal).execute(inputs(*range(100))).success
+
+
+# kill -9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kill_loses_nothing_and_repeats_at_most_what_was_in_flight(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    killed = start(tmp_path, "stream")
+    wait_for(tmp_path / "witness", killed)
+    time.sleep(chance.uniform(0.0, 0.2))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    handed = lines(tmp_path / "handed")
+    before = lines(tmp_path / "witness")
+
+    journal = SqliteJournal(tmp_path / "runs.db")
+    (run,) = journal.runs()
+    find = journal.find("doubles")
+    stored = {row.id for row in journal.outcomes(run.batch) if row.status == "succeeded"}
+    journal.close()
+
+    assert find is not None
+    assert find.state in ("died", "succeeded")
+    assert len(stored) >= len(handed)
+    assert resume_here(tmp_path) == sum(2 * value + 1 for value in range(300))
+    repeated = [line for line in lines(tmp_path / "witness")[len(before) :] if line in before]
+    assert len({line.split()[1] for line in repeated}) <= len(before) // 2 + 1 - len(handed) + 1
+    assert not {f"input-{int(line.split()[1]) + 1}" for line in repeated} & set(handed)
+
+
+def start(folder: Path, mode: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killed.py")), str(folder), mode], env=environment
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def resume_here(folder: Path) -> int:
+    """All 300 inputs given again, in this process, under the witness."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("killed_program", Path(__file__).with_name("killed.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    program: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    program.FOLDER = str(folder)
+    journal = SqliteJournal(folder / "runs.db")
+    numbers = Processor(name="doubles", pipeline=program.double >> program.add, journal=journal, aggregate=sum)
+    latest = journal.find("doubles")
+    assert latest is not None
+    result = numbers.execute(to_inputs(range(300)), context=ExecutionContext(previous_run_id=latest.run_id))
+    journal.close()
+    assert result.success
+    return int(result.output or 0)
+
+
+def change(folder: Path, sql: str) -> None:
+    connection = sqlite3.connect(folder / "runs.db")
+    connection.execute(sql)
+    connection.commit()
+    connection.close()
