@@ -44,7 +44,7 @@ class Stream:
         self.function = function
         self.feed = feed
         self.limits = limits
-        self.pace = Pace(team.size)
+        self.pace: Pace = Pace(team.size)
         self.tries: Counter[int] = Counter()
 
     def batches(self) -> Iterator[Batch]:

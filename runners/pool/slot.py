@@ -24,11 +24,9 @@ MARK = 2
 """The number that the function last gave to ``pulse``; -1 if none."""
 DEADLINE = 3
 """When the input must have ended, as the function asked through ``pulse``; infinite if it did not ask."""
-PULSED = 4
-"""1 if MARK and DEADLINE have to be cleared before the next input."""
-PHASE = 5
+PHASE = 4
 """RUNNING while an input is read, computed or packed; else the worker waits or sends."""
-CONDEMNED = 6
+CONDEMNED = 5
 """1 if the parent wants the worker to end because time is up (written by the parent)."""
 
 WAITING = 0.0
@@ -70,6 +68,5 @@ def clear_slot(slot: Slot) -> None:
     slot[START] = inf
     slot[MARK] = NO_MARK
     slot[DEADLINE] = inf
-    slot[PULSED] = 0.0
     slot[PHASE] = WAITING
     slot[CONDEMNED] = 0.0

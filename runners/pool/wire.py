@@ -81,7 +81,7 @@ class Packer:
     def __init__(self) -> None:
         self.head: list[Any] = []
         self.body: list[Part] = []
-        self.body_size = 0
+        self.body_size: int = 0
         self._parts: list[Part] = []
         self._buffers: list[pickle.PickleBuffer] = []
         self._pickler = pickle.Pickler(_Sink(self._parts), 5, buffer_callback=self._buffers.append)
@@ -90,7 +90,7 @@ class Packer:
         """The entry and the body parts of a value that is not plain; raises ``Unreadable``."""
         try:
             self._pickler.dump(value)
-            raw = [buffer.raw() for buffer in self._buffers]
+            raw = [_steady(buffer.raw()) for buffer in self._buffers]
             sealed = self._parts[:]
         except Exception as error:
             raise Unreadable from error
@@ -113,6 +113,11 @@ class Packer:
         self.body.clear()
         self.body_size = 0
         return head, body
+
+
+def _steady(buffer: memoryview) -> Part:
+    """A small buffer may wait before it is sent, and its owner may use it again meanwhile: that one is copied."""
+    return buffer if len(buffer) >= LARGE else bytes(buffer)
 
 
 def unseal(entry: Entry, body: memoryview, offset: int) -> Any:

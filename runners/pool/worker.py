@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runners.pool import slot as slots
 from runners.pool.records import to_record
-from runners.pool.slot import CONDEMNED, DEADLINE, MARK, PHASE, POSITION, PULSED, RUNNING, SENDING, START, WAITING
+from runners.pool.slot import CONDEMNED, DEADLINE, MARK, PHASE, POSITION, RUNNING, SENDING, START, WAITING
 from runners.pool.wire import (
     CHUNK,
     LARGE,
@@ -66,6 +66,8 @@ class Condemned(BaseException):
 
 # The slot of this process where it is a worker; replaced by None in processes that the function forks.
 _slot: Slot | None = None
+# Not empty if the current input has called `pulse`, so that its mark and limit have to be cleared after it.
+_pulsed: list[bool] = []
 
 
 def pulse(mark: int, limit_s: float | None = None) -> None:
@@ -77,7 +79,7 @@ def pulse(mark: int, limit_s: float | None = None) -> None:
     """
     slot = _slot
     if slot is not None:
-        slot[PULSED] = 1.0
+        _pulsed[:] = (True,)
         slot[DEADLINE] = inf if limit_s is None else monotonic() + limit_s
         slot[MARK] = mark
 
@@ -183,9 +185,9 @@ class _Worker:
 
     def run_chunk(self, func: Callable[[Any], Any], chunk: Frame) -> None:
         """Apply the function to each input; this is the hot loop."""
-        slot, append, flush_s = self.slot, self.outbox.head.append, self.flush_s
-        offset, position = 0, chunk.first
-        self.first = position
+        pulsed, slot, append, flush_s = _pulsed, self.slot, self.outbox.head.append, self.flush_s
+        offset, position = 0, float(chunk.first)  # as the slot keeps it: storing an int takes longer
+        self.first = chunk.first
         self.flushed_at = now = monotonic()
         flush_at = now + flush_s
         slot[START] = now
@@ -202,23 +204,24 @@ class _Worker:
                 if type(value) in PLAIN:
                     append(value)
                 else:
-                    self.add_sealed(value)
+                    flush_at = 0.0 if self.add_sealed(value) >= LARGE else flush_at
             except BaseException as error:  # noqa: BLE001 - whatever it raises is that input's own end
                 self.add_failure(error, now)
-            if slot[PULSED]:
-                slot[PULSED] = 0.0
+            if pulsed:
+                pulsed.clear()
                 slot[DEADLINE] = inf
                 slot[MARK] = slots.NO_MARK
-            position += 1
+            position += 1.0
             now = monotonic()
-            if now >= flush_at or self.outbox.body_size >= LARGE:
+            if now >= flush_at:
                 self.flush()
                 now = monotonic()
                 flush_at = now + flush_s
                 slot[START] = now
                 slot[PHASE] = RUNNING
 
-    def add_sealed(self, value: object) -> None:
+    def add_sealed(self, value: object) -> int:
+        """Pack it; how many bytes wait to be sent. Large ones must not wait: the function may use a buffer again."""
         try:
             entry, parts = self.outbox.seal(value)
         except Unreadable as error:
@@ -226,6 +229,7 @@ class _Worker:
         with self.sending:
             self.all_plain = False
             self.outbox.add(entry, parts)
+            return self.outbox.body_size
 
     def add_failure(self, error: BaseException, start: float) -> None:
         if isinstance(error, Condemned) or self.slot[CONDEMNED]:

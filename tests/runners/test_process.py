@@ -456,3 +456,17 @@ def test_a_runner_is_a_value() -> None:
 
 def test_success_carries_the_result() -> None:
     assert list(ProcessRunner(1).stream(abs, [-3])) == [(0, Success(3))]
+
+
+_reused_small = bytearray(1_000)
+
+
+def refill_small(value: int) -> Buffered:
+    _reused_small[:] = bytes([value]) * len(_reused_small)
+    return Buffered(_reused_small)
+
+
+def test_a_small_buffer_may_be_used_again_as_well() -> None:
+    results = ProcessRunner(1).run(refill_small, range(200))
+
+    assert [bytes(result.data) for result in results] == [bytes([value]) * 1_000 for value in range(200)]
