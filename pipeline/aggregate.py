@@ -87,7 +87,7 @@ class MergeFactors(msgspec.Struct, frozen=True):
         return Merged(merging.merged, merging.found())
 
 
-merge_factors = MergeFactors()
+merge_factors: MergeFactors = MergeFactors()
 """Merge the factors of all inputs: dictionaries deeply, lists one after the other, equal values into one.
 
 Where inputs give different values for a factor, the last in input order wins and a ``Conflict`` records it.

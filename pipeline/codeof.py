@@ -13,7 +13,7 @@ class CodeOf:
     """Calling it gives step name → fingerprint of the step's code; ``None`` where the code cannot be seen."""
 
     def __init__(self, steps: Sequence[Step[Any, Any, Any]]) -> None:
-        self.steps = tuple(steps)
+        self.steps: tuple[Step[Any, Any, Any], ...] = tuple(steps)
         self._digests: dict[str, str | None] | None = None
 
     def __call__(self) -> dict[str, str | None]:

@@ -45,12 +45,12 @@ class Program:
         self, pipeline: Pipeline[Any, Any, Any], run_id: str = "", scope: str = "", pulse: Pulse | None = None
     ) -> None:
         self.pipeline = pipeline
-        self.names = pipeline.names
-        self.is_async = pipeline.is_async
+        self.names: tuple[str, ...] = pipeline.names
+        self.is_async: bool = pipeline.is_async
         self.run_id = run_id
         self.scope = scope
         self.pulse = pulse
-        self.calls = self._calls()
+        self.calls: tuple[Call, ...] = self._calls()
         """The steps ready to be called where they are."""
 
     def __getstate__(self) -> dict[str, Any]:

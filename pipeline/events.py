@@ -129,9 +129,9 @@ class Announcer:
     """Numbers events and tells them to every observer; does nothing when there is none."""
 
     def __init__(self, observers: Sequence[Observer], run_id: str) -> None:
-        self.observers = list(observers)
+        self.observers: list[Observer] = list(observers)
         self.run_id = run_id
-        self.sequence = 0
+        self.sequence: int = 0
 
     def tell(self, event_type: type[Any], /, at: float | None = None, **facts: Any) -> None:
         """Make one event of ``event_type``, that happened at ``at`` or else now, and hand it to the observers."""

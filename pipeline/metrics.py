@@ -60,12 +60,12 @@ class Meter:
     """Counts outcomes as they arrive. Guard: only the thread that consumes the run's stream writes it."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.durations_ns = {name: array("q") for name in names}
-        self.failures = dict.fromkeys(names, 0)
-        self.retries = dict.fromkeys(names, 0)
-        self.cache_hits = dict.fromkeys(names, 0)
-        self.counts = {"succeeded": 0, "skipped": 0, "failed": 0, "not_run": 0}
-        self.retried = 0
+        self.durations_ns: dict[str, array[int]] = {name: array("q") for name in names}
+        self.failures: dict[str, int] = dict.fromkeys(names, 0)
+        self.retries: dict[str, int] = dict.fromkeys(names, 0)
+        self.cache_hits: dict[str, int] = dict.fromkeys(names, 0)
+        self.counts: dict[str, int] = {"succeeded": 0, "skipped": 0, "failed": 0, "not_run": 0}
+        self.retried: int = 0
 
     def count(self, outcome: Outcome[Any], retried: bool) -> None:
         """Take one outcome in; ``retried`` says that it went on from a payload."""

@@ -13,7 +13,7 @@ class Prevalidation:
     """Checks inputs one by one against a processor's ids; remembers the ids it has seen."""
 
     def __init__(self, account_id: str | None, underwriting_id: str | None) -> None:
-        self.expected = {"account_id": account_id, "underwriting_id": underwriting_id}
+        self.expected: dict[str, str | None] = {"account_id": account_id, "underwriting_id": underwriting_id}
         self.seen: set[str] = set()
 
     def problem(self, item: object) -> str | None:

@@ -32,9 +32,9 @@ class Call:
     __slots__ = ("fn", "may_return_none", "step")
 
     def __init__(self, step: Step[Any, Any, Any], fn: Callable[[Any], Any]) -> None:
-        self.step = step
-        self.fn = fn
-        self.may_return_none = step.may_return_none
+        self.step: Step[Any, Any, Any] = step
+        self.fn: Callable[[Any], Any] = fn
+        self.may_return_none: bool = step.may_return_none
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ class Raised:
     __slots__ = ("crash",)
 
     def __init__(self, crash: Crash) -> None:
-        self.crash = crash
+        self.crash: Crash = crash
 
 
 class Batch(Generic[T, R]):
@@ -46,28 +46,28 @@ class Batch(Generic[T, R]):
 
     def __init__(self, func: Callable[[T], R], inputs: Iterable[T], workers: int) -> None:
         self.func = func
-        self.workers = workers
+        self.workers: int = workers
         # A lone worker has nobody to help it out of a source that blocks in the middle of a chunk.
-        self.one_by_one = workers == 1 and not isinstance(inputs, list | tuple | range)
-        self.max_chunk = max(1, min(MAX_CHUNK, MAX_WINDOW // (2 * workers)))
+        self.one_by_one: bool = workers == 1 and not isinstance(inputs, list | tuple | range)
+        self.max_chunk: int = max(1, min(MAX_CHUNK, MAX_WINDOW // (2 * workers)))
 
-        self.pulling = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
-        self.inputs = enumerate(inputs)
-        self.pulled = 0
-        self.exhausted = False
-        self.closed = False
+        self.pulling: threading.Lock = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
+        self.inputs: enumerate[T] = enumerate(inputs)
+        self.pulled: int = 0
+        self.exhausted: bool = False
+        self.closed: bool = False
         self.error: BaseException | None = None
 
         self.chunks: list[deque[tuple[int, T]]] = []  # every worker appends its own
         self.finished: deque[tuple[int, Any]] = deque()  # (position, result or Raised)
-        self.raised = False  # set before the first `Raised` is in `finished`
+        self.raised: bool = False  # set before the first `Raised` is in `finished`
         self.bell: SimpleQueue[bool] = SimpleQueue()  # False: a chunk is done; True: a worker has ended
 
-        self.room = threading.Condition()  # guards `started`; whoever waits for room waits here
-        self.started = 0
-        self.wake_at = inf  # what `taken` has to reach for that
-        self.taken = 0  # written by the consumer only, as is `ended`
-        self.ended = 0
+        self.room: threading.Condition = threading.Condition()  # guards `started`; whoever waits for room waits here
+        self.started: int = 0
+        self.wake_at: float = inf  # what `taken` has to reach for that
+        self.taken: int = 0  # written by the consumer only, as is `ended`
+        self.ended: int = 0
 
     # ---- the consumer's side ----
 

@@ -42,19 +42,21 @@ class Flight:
     ) -> None:
         self.loop = loop
         self.func = func
-        self.inputs = enumerate(inputs)
+        self.inputs: enumerate[Any] = enumerate(inputs)
         self.max_concurrency = max_concurrency
         self.deliver = deliver
         self.error: BaseException | None = None  # what the inputs raised; set before None is delivered
-        self.closed = False
-        self.slots = threading.Semaphore(2 * max_concurrency)
+        self.closed: bool = False
+        self.slots: threading.Semaphore = threading.Semaphore(2 * max_concurrency)
         self.arrived: deque[tuple[int, Any]] = deque()  # from the feeder to the loop
-        self.called = False  # the loop is about to look at `arrived`
+        self.called: bool = False  # the loop is about to look at `arrived`
         self.waiting: deque[tuple[int, Any]] = deque()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.all_pulled = False
-        self.landed = False  # set before None is delivered
-        self.feeder = threading.Thread(target=copy_context().run, args=(self.feed,), name="AsyncRunner", daemon=True)
+        self.all_pulled: bool = False
+        self.landed: bool = False  # set before None is delivered
+        self.feeder: threading.Thread = threading.Thread(
+            target=copy_context().run, args=(self.feed,), name="AsyncRunner", daemon=True
+        )
 
     # ---- the consumer's side ----
 

@@ -12,8 +12,8 @@ class CountedInputs:
     """Endless inputs that know how many were pulled, and whether two threads pulled at once."""
 
     def __init__(self) -> None:
-        self.pulled = 0
-        self.pulled_at_once_by_two = False
+        self.pulled: int = 0
+        self.pulled_at_once_by_two: bool = False
         self._pulling = threading.Lock()
 
     def __iter__(self) -> Iterator[int]:

@@ -25,7 +25,7 @@ class CodecError(ValueError):
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)
-        self.path = path if len(path) <= _LONGEST_PATH else f"{path[:200]}…{path[-90:]}"
+        self.path: str = path if len(path) <= _LONGEST_PATH else f"{path[:200]}…{path[-90:]}"
         self.problem = problem
 
     def __str__(self) -> str:

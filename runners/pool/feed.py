@@ -20,13 +20,13 @@ class Chunk:
     __slots__ = ("alone", "deaths", "first", "values")
 
     def __init__(self, first: int, values: list[Any], *, alone: bool = False, deaths: int = 0) -> None:
-        self.first = first
+        self.first: int = first
         """Position of the first input that has no result yet."""
-        self.values = values
+        self.values: list[Any] = values
         """The inputs from there on."""
-        self.alone = alone
+        self.alone: bool = alone
         """Run it on a worker that has nothing else to lose."""
-        self.deaths = deaths
+        self.deaths: int = deaths
         """How many workers died with it without a certain culprit."""
 
     @property

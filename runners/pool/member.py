@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from math import inf
+from multiprocessing.process import BaseProcess
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from runners.pool import slot as slots
 from runners.pool.feed import Chunk
@@ -19,6 +21,9 @@ from runners.pool.launch import StartMethod, start_process
 from runners.pool.slot import RUNNING, clear_slot, close_slot, create_slot, open_slot
 from runners.pool.wire import MAX_PARTS, Frame, Inbox, Part, drop_sent
 from runners.pool.worker import EXIT_UNREACHABLE, Settings
+
+if TYPE_CHECKING:
+    from runners.pool.slot import Slot
 
 GRACE_S = 0.5
 """Between SIGTERM and SIGKILL, in seconds: time for the function's ``finally`` blocks."""
@@ -34,7 +39,7 @@ class Member:
     """A worker that was started. ``chunks`` are those it has not answered completely, in the order of sending."""
 
     def __init__(self, method: StartMethod, settings: Settings) -> None:
-        self.number = next(_numbers)
+        self.number: int = next(_numbers)
         self.chunks: deque[Chunk] = deque()
         self.function: object = None
         """Identity of the stream whose function it has."""
@@ -42,16 +47,18 @@ class Member:
         """It has answered at least once."""
         self.condemned: int | None = None
         """Position of the input whose time is up."""
-        self.kill_at = inf
+        self.kill_at: float = inf
         self.outgoing: list[memoryview] = []
-        self.closed = False
+        self.closed: bool = False
         """Nothing more will come from it."""
-        self.ended = -1
+        self.ended: int = -1
         """Descriptor that is readable once the process has ended."""
         self._inbox = Inbox()
         self._start(method, settings)
 
     def _start(self, method: StartMethod, settings: Settings) -> None:
+        self.sock: socket.socket
+        self.lifeline: int
         self.sock, theirs = socket.socketpair()
         descriptor = create_slot()
         hangup, self.lifeline = os.pipe()
@@ -61,9 +68,9 @@ class Member:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         _members[self.number] = self
         try:
-            self.slot = open_slot(descriptor)
+            self.slot: Slot = open_slot(descriptor)
             clear_slot(self.slot)
-            self.process = start_process(method, settings, theirs.fileno(), descriptor, parent, hangup)
+            self.process: BaseProcess = start_process(method, settings, theirs.fileno(), descriptor, parent, hangup)
             self.pid: int = self.process.pid or 0
             self.ended = os.pidfd_open(self.pid)
         except BaseException:

@@ -60,8 +60,7 @@ def test_finished_results_do_not_wait_behind_a_slow_input_of_their_chunk() -> No
     start = time.monotonic()
     arrived = {position: time.monotonic() - start for position, _ in ProcessRunner(1).stream(sleep_for, durations)}
 
-    assert max(arrived[position] for position in range(2_900)) < 1.0
-    assert arrived[2_900] > 1.4
+    assert arrived[2_900] - max(arrived[position] for position in range(2_900)) > 1.0
 
 
 def test_values_of_all_sizes_come_back_as_they_went() -> None:
