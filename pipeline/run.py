@@ -69,7 +69,7 @@ class RunInProgress:
         self.ready: deque[Arrival] = deque()
         self.kept: dict[int, Outcome[Any]] = {}
         self.prevalidation: Prevalidation = Prevalidation(settings.account_id, settings.underwriting_id)
-        self.settler = Settler(self.names, settings.code)
+        self.settler: Settler = Settler(self.names, settings.code)
         self.meter: Meter = Meter(self.names)
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")
         self.began: float = perf_counter()
