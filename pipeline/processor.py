@@ -18,11 +18,10 @@ from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
 from pipeline.engine import Program, arun_one, run_one
-from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, UnknownRun, did_you_mean
+from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, did_you_mean
 from pipeline.gather import Known, gather
 from pipeline.interrupts import asking_to_stop
-from pipeline.journal import Journal, Recall, Stored, recorder_for, resume_context, stored_inputs
-from pipeline.journal.records import RunRow
+from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.plan import ResumeRules, describe_decision
 from pipeline.result import ProcessingResult
@@ -158,9 +157,8 @@ class Processor(Generic[A, B, R]):
         ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it,
         ``InputsNeeded`` when an input could not be stored: then give the inputs again, with ``previous_run_id``.
         """
-        earlier = self._remembered(run_id)
-        inputs = stored_inputs(self._journal(), self._stored(), earlier)
-        return self.execute(inputs, context=resume_context(earlier))
+        inputs, context = self._past().to_resume(run_id)
+        return self.execute(inputs, context=context)
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
         """The same outcomes under this processor's aggregate; no step runs."""
@@ -175,33 +173,12 @@ class Processor(Generic[A, B, R]):
 
     def plan(self, inputs: Iterable[ProcessorInput[A]] | str) -> Plan:
         """What ``execute(inputs)``, or ``resume(run_id)``, would do with each input, and why. Nothing runs."""
-        earlier = self._remembered(inputs) if isinstance(inputs, str) else None
-        items = list(inputs) if not isinstance(inputs, str) else self._inputs_of(earlier)
+        items = self._past().recalled(inputs) if isinstance(inputs, str) else list(inputs)
         run = RunInProgress(self.settings, self.pipeline, ExecutionContext(), items)
-        if earlier is not None:
-            recall = Recall(self._journal(), self._stored(), earlier.batch).recall
-            return Plan(tuple(describe_decision(self.pipeline, item, run.decide(recall(item))) for item in items))
         return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in items))
 
-    def _journal(self) -> Journal:
-        if self.settings.journal is None:
-            raise InvalidSetting(f"{self!r} has no journal to resume from; pass journal=SqliteJournal('runs.db')")
-        return self.settings.journal
-
-    def _stored(self) -> Stored:
-        return Stored(self.pipeline, self.settings.rules.registry, self._journal().cipher)
-
-    def _remembered(self, run_id: str | None) -> RunRow:
-        """The run of this processor that is meant, as the latest of its batch left it."""
-        journal = self._journal()
-        found = journal.find(self.name, run_id)
-        if found is None or found.processor != self.name:
-            told = f"no run {run_id!r}" if run_id is not None else "no run"
-            raise UnknownRun(f"{told} of processor {self.name!r} in {journal.name}; execute(inputs) makes one")
-        return journal.latest(found.batch)
-
-    def _inputs_of(self, earlier: RunRow | None) -> list[ProcessorInput[Any]]:
-        return [] if earlier is None else stored_inputs(self._journal(), self._stored(), earlier)
+    def _past(self) -> Past:
+        return Past(self.name, self.settings.journal, self.pipeline, self.settings.rules.registry)
 
     def _begin(
         self, context: ExecutionContext | None, inputs: Iterable[ProcessorInput[A]] | None = None
@@ -214,9 +191,7 @@ class Processor(Generic[A, B, R]):
         run = RunInProgress(self.settings, self.pipeline, lineage, inputs)
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
-            run.recorder = recorder_for(
-                self.settings.journal, self._stored(), self.name, lineage, self.settings.code, items
-            )
+            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items)
         run.begin(self.runner.workers)
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run

@@ -1,7 +1,7 @@
 """What a journal is: the rows of runs, written in transactions and read back.
 
 A journal knows nothing of steps and types; what it holds is bytes that were encoded by them.
-``Recorder`` writes what happens in a run into it, ``Memory`` reads it back for a resume.
+``Recorder`` writes what happens in a run into it, ``Recall`` reads it back for a resume.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from pipeline.codec import Cipher
-from pipeline.journal.records import AttemptsRow, CheckpointRow, InputRow, OutcomeRow, RunRow
+from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
 
 Durability: TypeAlias = Literal["input"]
 """What a kill may cost: ``"input"``: the inputs in flight."""
@@ -35,8 +35,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Sequence[InputRow] = ()
     outcomes: Sequence[OutcomeRow] = ()
     attempts: Sequence[AttemptsRow] = ()
-    finished: Sequence[str] = ()
-    """Ids of inputs whose checkpoints are not needed any more."""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -48,7 +46,7 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Journal(Protocol):
-    """Where runs are remembered. ``SqliteJournal`` and ``PostgresJournal`` survive the process."""
+    """Where runs are remembered. ``SqliteJournal`` survives the process."""
 
     @property
     def durability(self) -> Durability:
@@ -70,11 +68,6 @@ class Journal(Protocol):
         """Where it is, for messages."""
         ...
 
-    @property
-    def crosses_processes(self) -> bool:
-        """Whether a worker process may open it too."""
-        ...
-
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one.
 
@@ -85,10 +78,6 @@ class Journal(Protocol):
 
     def write(self, lease: Lease, change: Change) -> None:
         """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
-        ...
-
-    def checkpoint(self, lease: Lease, row: CheckpointRow) -> None:
-        """Make an intermediate value durable, from any thread or process; nothing when the lease was lost."""
         ...
 
     def beat(self, lease: Lease) -> None:
@@ -137,10 +126,6 @@ class Journal(Protocol):
 
     def outcomes(self, batch: int) -> Iterator[OutcomeRow]:
         """The latest outcomes of a batch by slot."""
-        ...
-
-    def checkpoint_of(self, batch: int, input_id: str) -> CheckpointRow | None:
-        """How far one input was when its run died."""
         ...
 
     def attempts(self, number: int) -> list[AttemptsRow]:

@@ -64,9 +64,6 @@ FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 -- places
 SELECT id, place FROM {prefix}inputs WHERE id >= ? AND id < ? AND place IS NOT NULL ORDER BY place;
 
--- input_ids
-SELECT id, input_id FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id;
-
 -- put_outcome
 INSERT INTO {prefix}outcomes (id, run, status, step, data, detail, fingerprint, problem, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -81,19 +78,6 @@ SELECT id, run, status, step, data, detail, fingerprint, problem, checksum FROM 
 SELECT id, run, status, step, data, detail, fingerprint, problem, checksum
 FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
--- put_checkpoint
-INSERT INTO {prefix}checkpoints (batch, input_id, run, step, data, fingerprint, checksum)
-SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ?)
-ON CONFLICT (batch, input_id) DO UPDATE SET run = excluded.run, step = excluded.step, data = excluded.data,
-    fingerprint = excluded.fingerprint, checksum = excluded.checksum;
-
--- checkpoint
-SELECT batch, input_id, run, step, data, fingerprint, checksum
-FROM {prefix}checkpoints WHERE batch = ? AND input_id = ?;
-
--- drop_checkpoint
-DELETE FROM {prefix}checkpoints WHERE batch = ? AND input_id = ?;
-
 -- put_attempts
 INSERT INTO {prefix}attempts (id, run, detail, checksum) VALUES (?, ?, ?, ?);
 
@@ -102,9 +86,6 @@ SELECT attempt, id, run, detail, checksum FROM {prefix}attempts WHERE id = ? ORD
 
 -- prune_attempts
 DELETE FROM {prefix}attempts WHERE id >= ? AND id < ?;
-
--- prune_checkpoints
-DELETE FROM {prefix}checkpoints WHERE batch = ?;
 
 -- prune_outcomes
 DELETE FROM {prefix}outcomes WHERE id >= ? AND id < ?;

@@ -44,7 +44,7 @@ class Recall:
         number = self.known.get(item.input_id)
         try:
             row = None if number is None else self.journal.outcome(number)
-            payload = None if row is None else self._payload(row)
+            payload: Any = None if row is None else self._payload(row)
         except (CodecError, JournalDamaged) as error:
             payload = Unreadable(f"what {self.journal.name} holds of it cannot be read: {error}")
         return item if payload is None else msgspec.structs.replace(item, payload=payload)

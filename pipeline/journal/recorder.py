@@ -17,12 +17,14 @@ import msgspec
 
 from pipeline.errors import JournalError
 from pipeline.journal.owner import LIVE
+from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
 from pipeline.journal.stored import RunDetail, Stored, attempts_row, write_detail
 from pipeline.metrics import Metrics
 from pipeline.model import Completed, ExecutionContext, Outcome, Payload, ProcessorInput, Skipped
+from pipeline.plan import Code
 
 GROUP_ROWS = 512
 """Outcomes that wait for each other at most."""
@@ -231,19 +233,13 @@ class Recorder:
             return
 
 
-def recorder_for(
-    journal: Journal,
-    stored: Stored,
-    processor: str,
-    context: ExecutionContext,
-    code: Callable[[], Any],
-    items: Items | None,
-) -> Recorder:
+def recorder_for(past: Past, context: ExecutionContext, code: Callable[[], Code], items: Items | None) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch."""
-    previous = journal.find(processor, context.previous_run_id) if context.previous_run_id else None
+    journal, stored = past.journal, past.stored
+    previous = journal.find(past.name, context.previous_run_id) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
     inputs = None if items is None else len(items)
-    row = RunRow(0, 0, context.run_id or "", processor, "started", inputs, time(), None, write_detail(detail))
+    row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
     recorder.begin(previous, items)
     return recorder

@@ -7,11 +7,13 @@ resumes it, a slot is an input's number within it.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from zlib import crc32
 
 SLOTS = 2**32
 """How many inputs a batch may have."""
+
+T = TypeVar("T", bound="tuple[Any, ...]")
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -42,8 +44,9 @@ class InputRow(NamedTuple):
     @classmethod
     def read(cls, row: Row) -> InputRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
-        texts = map(_read, row[2:5])
-        return _checked(cls(row[0], row[1], *texts, row[5], row[6], _read(row[7])), row[-1])  # type: ignore[arg-type]
+        input_id, account_id, underwriting_id = map(_read, row[2:5])
+        texts = (input_id or "", account_id, underwriting_id)
+        return _checked(cls(row[0], row[1], *texts, row[5], row[6], _read(row[7])), row[-1])
 
 
 class OutcomeRow(NamedTuple):
@@ -68,27 +71,7 @@ class OutcomeRow(NamedTuple):
     @classmethod
     def read(cls, row: Row) -> OutcomeRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
-        return _checked(cls(*row[:3], _read(row[3]), *row[4:7], _read(row[7])), row[-1])  # type: ignore[arg-type]
-
-
-class CheckpointRow(NamedTuple):
-    """How far an input is: ``data`` enters ``step``, or is the output where ``step`` is empty."""
-
-    batch: int
-    input_id: str
-    run: int
-    step: str
-    data: bytes
-    fingerprint: str | None = None
-
-    def row(self) -> Row:
-        """The values of its columns."""
-        return (self.batch, _written(self.input_id), self.run, _written(self.step), *self[4:], _sum(self))
-
-    @classmethod
-    def read(cls, row: Row) -> CheckpointRow:
-        """The record in a row; ``Mismatch`` when it is not what was written."""
-        found = cls(row[0], _read(row[1]) or "", row[2], _read(row[3]) or "", row[4], row[5])
+        found = cls(row[0], row[1], row[2], _read(row[3]), row[4], row[5], row[6], _read(row[7]))
         return _checked(found, row[-1])
 
 
@@ -106,7 +89,7 @@ class AttemptsRow(NamedTuple):
     @classmethod
     def read(cls, row: Row) -> AttemptsRow:
         """The record in a row that begins with the row's own number; ``Mismatch`` when it is not what was written."""
-        return _checked(cls(*row[1:4]), row[-1])
+        return _checked(cls(row[1], row[2], row[3]), row[-1])
 
 
 class RunRow(NamedTuple):
@@ -141,7 +124,7 @@ def slot_range(batch: int) -> tuple[int, int]:
     return batch * SLOTS, (batch + 1) * SLOTS
 
 
-def _checked(record: Any, checksum: int) -> Any:
+def _checked(record: T, checksum: int) -> T:
     if _sum(record) != checksum:
         raise Mismatch
     return record

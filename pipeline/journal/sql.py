@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import RLock
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.codec import Cipher
-from pipeline.errors import InvalidSetting, JournalDamaged, RunOwned
+from pipeline.errors import JournalDamaged, RunOwned
+from pipeline.journal.database import Database
 from pipeline.journal.owner import Owner
-from pipeline.journal.protocol import Change, Durability, Lease, Pruned, Sync
+from pipeline.journal.protocol import Change, Lease, Pruned
 from pipeline.journal.prune import Pruning
 from pipeline.journal.records import (
     AttemptsRow,
-    CheckpointRow,
     InputRow,
     Mismatch,
     OutcomeRow,
@@ -27,131 +22,14 @@ from pipeline.journal.records import (
     slot_range,
 )
 
-R = TypeVar("R", RunRow, InputRow, OutcomeRow, CheckpointRow, AttemptsRow)
+R = TypeVar("R", RunRow, InputRow, OutcomeRow, AttemptsRow)
 
 PAGE = 1_000
 """Rows that are read at a time."""
 
 
-class SqlJournal(ABC):
-    """The journal over a connection of this process, which every thread shares under a lock.
-
-    It pickles as its settings: a worker process opens a connection of its own.
-    """
-
-    crosses_processes = True
-    sql: Mapping[str, str]
-
-    def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
-        if durability != "input":
-            raise InvalidSetting(f"durability={durability!r}: this version keeps whole inputs, 'input'")
-        if sync not in ("process", "power"):
-            raise InvalidSetting(f"sync={sync!r}: choose 'process' (survives kill -9) or 'power'")
-        self.name = name
-        self.durability: Durability = durability
-        self.sync: Sync = sync
-        self.cipher = cipher
-        self.group_s = 0.05 if sync == "power" else 0.005
-        self._forget()
-
-    def _forget(self) -> None:
-        """Know of no connection; one that a parent process opened is left to it."""
-        self._lock = RLock()
-        self._connection: Any = None
-        self._process = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_connection", "_process")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    # what a database brings
-
-    @abstractmethod
-    def _open(self) -> Any:
-        """A connection to a database of the current schema."""
-
-    @abstractmethod
-    def _begin(self, connection: Any) -> None:
-        """Start a transaction that may write."""
-
-    @abstractmethod
-    def _mapped(self, error: Exception) -> Exception:
-        """A foreign exception as one of ours, or itself."""
-
-    @abstractmethod
-    def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
-        """Run a statement for every row."""
-
-    # transactions
-
-    @contextmanager
-    def _using(self) -> Iterator[Any]:
-        """The connection of this process; it is given up when the database fails, so that the next use reads anew."""
-        if self._process != os.getpid():
-            self._forget()
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._open()
-                yield self._connection
-            except Exception as error:
-                ours = self._mapped(error)
-                if ours is error:
-                    raise
-                self.close()
-                raise ours from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        with self._using() as connection:
-            self._begin(connection)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back(connection)
-                raise
-
-    def _roll_back(self, connection: Any) -> None:
-        try:
-            connection.execute("ROLLBACK")
-        except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
-            self.close()
-
-    def close(self) -> None:
-        """Close the connection of this process; the next use opens one again."""
-        connection, self._connection = self._connection, None
-        if connection is not None and self._process == os.getpid():
-            try:
-                connection.close()
-            except Exception as error:  # noqa: BLE001 - what was committed is committed
-                self._mapped(error)
-
-    def _rows(self, name: str, *parameters: Any) -> list[Row]:
-        with self._using() as connection:
-            return list(connection.execute(self.sql[name], parameters).fetchall())
-
-    def _one(self, name: str, *parameters: Any) -> Row | None:
-        return next(iter(self._rows(name, *parameters)), None)
-
-    def _read(self, kind: type[R], table: str, row: Row) -> R:
-        try:
-            return kind.read(row)
-        except (Mismatch, TypeError, ValueError) as error:
-            number = row[0] if row and isinstance(row[0], int) else "?"
-            raise JournalDamaged(
-                f"{self.name}: row {number} of {table} is not what was written; restore the file from a copy, "
-                "or prune the run and give its inputs again"
-            ) from error
-
-    def _changed(self, connection: Any, name: str, *parameters: Any) -> bool:
-        return bool(connection.execute(self.sql[name], parameters).rowcount)
+class SqlJournal(Database):
+    """The journal over a database; see ``protocol`` for what it promises."""
 
     # writing
 
@@ -164,7 +42,7 @@ class SqlJournal(ABC):
             lease = Lease(batch, number, owner.token)
             connection.execute(self.sql["take"], (number, msgspec.json.encode(owner).decode(), batch))
             for change in changes(lease):
-                self._put(connection, lease, change)
+                self._put(connection, change)
         return lease
 
     def _new_batch(self, run: RunRow) -> int:
@@ -203,9 +81,9 @@ class SqlJournal(ABC):
         with self._transaction() as connection:
             if not self._changed(connection, "beat", lease.batch, lease.run):
                 raise RunOwned(f"another process has taken over this run in {self.name}; nothing more is recorded here")
-            self._put(connection, lease, change)
+            self._put(connection, change)
 
-    def _put(self, connection: Any, lease: Lease, change: Change) -> None:
+    def _put(self, connection: Any, change: Change) -> None:
         for name, rows in (
             ("put_input", change.inputs),
             ("put_outcome", change.outcomes),
@@ -213,14 +91,6 @@ class SqlJournal(ABC):
         ):
             if rows:
                 self._many(connection, self.sql[name], [row.row() for row in rows])
-        if change.finished:
-            gone = [CheckpointRow(lease.batch, input_id, 0, "", b"").row()[:2] for input_id in change.finished]
-            self._many(connection, self.sql["drop_checkpoint"], gone)
-
-    def checkpoint(self, lease: Lease, row: CheckpointRow) -> None:
-        """Make an intermediate value durable, from any thread or process; nothing when the lease was lost."""
-        with self._transaction() as connection:
-            connection.execute(self.sql["put_checkpoint"], (*row.row(), lease.batch, lease.run))
 
     def beat(self, lease: Lease) -> None:
         """Show that the owner lives."""
@@ -245,7 +115,7 @@ class SqlJournal(ABC):
                 first, behind = slot_range(batch)
                 for table in ("attempts", "outcomes", "inputs"):
                     connection.execute(self.sql[f"prune_{table}"], (first, behind))
-                for table in ("checkpoints", "runs", "batch"):
+                for table in ("runs", "batch"):
                     connection.execute(self.sql[f"prune_{table}"], (batch,))
         return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
 
@@ -253,6 +123,16 @@ class SqlJournal(ABC):
         return "VACUUM gives the space back to the system"
 
     # reading
+
+    def _read(self, kind: type[R], table: str, row: Row) -> R:
+        try:
+            return kind.read(row)
+        except (Mismatch, TypeError, ValueError) as error:
+            number = row[0] if row and isinstance(row[0], int) else "?"
+            raise JournalDamaged(
+                f"{self.name}: row {number} of {table} is not what was written; restore the file from a copy, "
+                "or prune the run and give its inputs again"
+            ) from error
 
     def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
         """A run by its row_id, or the latest of a processor; ``None`` when there is none."""
@@ -306,12 +186,6 @@ class SqlJournal(ABC):
         """The latest outcome of one input."""
         row = self._one("outcome", row_id)
         return None if row is None else self._read(OutcomeRow, "outcomes", row)
-
-    def checkpoint_of(self, batch: int, input_id: str) -> CheckpointRow | None:
-        """How far one input was when its run died."""
-        key = CheckpointRow(batch, input_id, 0, "", b"").row()[:2]
-        row = self._one("checkpoint", *key)
-        return None if row is None else self._read(CheckpointRow, "checkpoints", row)
 
     def attempts(self, row_id: int) -> list[AttemptsRow]:
         """The failed tries of one input, the earliest first."""

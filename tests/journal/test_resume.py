@@ -119,7 +119,7 @@ def test_the_plan_says_what_the_resume_then_does(journal: Any) -> None:
 
 
 def test_a_run_in_progress_is_not_resumed_by_another(journal: Any) -> None:
-    stream = processor(journal).stream(inputs(1, 2, 3))
+    stream: Any = processor(journal).stream(inputs(1, 2, 3))
     next(stream)
 
     with pytest.raises(RunOwned, match=f"in progress in process {os.getpid()}"):
@@ -257,7 +257,7 @@ def test_when_the_journal_fails_nothing_more_is_acknowledged(tmp_path: Path, mon
         SqliteJournal.write(journal, lease, change)
 
     monkeypatch.setattr(journal, "write", full)
-    handed = []
+    handed: list[str] = []
     with pytest.raises(RunFailed, match="the disk is full"):
         handed.extend(outcome.input_id for outcome in processor(journal).stream(inputs(1, 2, 3, 4)))
     monkeypatch.undo()

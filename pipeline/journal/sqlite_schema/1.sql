@@ -48,15 +48,3 @@ CREATE TABLE outcomes (
     problem TEXT,
     checksum INTEGER NOT NULL
 );
-
--- How far an input in progress is: what enters the next step, or the output where step is ''.
-CREATE TABLE checkpoints (
-    batch INTEGER NOT NULL,
-    input_id TEXT NOT NULL,
-    run INTEGER NOT NULL,
-    step TEXT NOT NULL,
-    data BLOB NOT NULL,
-    fingerprint TEXT,
-    checksum INTEGER NOT NULL,
-    PRIMARY KEY (batch, input_id)
-);

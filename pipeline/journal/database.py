@@ -1,0 +1,125 @@
+"""A connection to a SQL database that the threads of one process share, and transactions on it."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+from pipeline.codec import Cipher
+from pipeline.errors import InvalidSetting
+from pipeline.journal.protocol import Durability, Sync
+from pipeline.journal.records import Row
+
+
+class Database(ABC):
+    """A connection of this process, which every thread shares under a lock.
+
+    It pickles as its settings: a worker process opens a connection of its own.
+    """
+
+    sql: Mapping[str, str]
+
+    def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
+        if durability != "input":
+            raise InvalidSetting(f"durability={durability!r}: this version keeps whole inputs, 'input'")
+        if sync not in ("process", "power"):
+            raise InvalidSetting(f"sync={sync!r}: choose 'process' (survives kill -9) or 'power'")
+        self.name = name
+        self.durability: Durability = durability
+        self.sync: Sync = sync
+        self.cipher = cipher
+        self.group_s = 0.05 if sync == "power" else 0.005
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know of no connection; one that a parent process opened is left to it."""
+        self._lock = RLock()
+        self._connection: Any = None
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_connection", "_process")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    # what a database brings
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """A connection to a database of the current schema."""
+
+    @abstractmethod
+    def _begin(self, connection: Any) -> None:
+        """Start a transaction that may write."""
+
+    @abstractmethod
+    def _mapped(self, error: Exception) -> Exception:
+        """A foreign exception as one of ours, or itself."""
+
+    @abstractmethod
+    def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
+        """Run a statement for every row."""
+
+    # transactions
+
+    @contextmanager
+    def _using(self) -> Iterator[Any]:
+        """The connection of this process; it is given up when the database fails, so that the next use reads anew."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                yield self._connection
+            except Exception as error:
+                ours = self._mapped(error)
+                if ours is error:
+                    raise
+                self.close()
+                raise ours from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        with self._using() as connection:
+            self._begin(connection)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
+    def _roll_back(self, connection: Any) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection of this process; the next use opens one again."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._process == os.getpid():
+            try:
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - what was committed is committed
+                self._mapped(error)
+
+    def _rows(self, name: str, *parameters: Any) -> list[Row]:
+        with self._using() as connection:
+            return list(connection.execute(self.sql[name], parameters).fetchall())
+
+    def _one(self, name: str, *parameters: Any) -> Row | None:
+        return next(iter(self._rows(name, *parameters)), None)
+
+    def _changed(self, connection: Any, name: str, *parameters: Any) -> bool:
+        return bool(connection.execute(self.sql[name], parameters).rowcount)
