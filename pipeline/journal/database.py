@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any
@@ -45,7 +45,7 @@ class Database(ABC):
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_connection", "_process")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._forget()
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class Database(ABC):
     # transactions
 
     @contextmanager
-    def _using(self) -> Iterator[Any]:
+    def _using(self) -> Generator[Any, None, None]:
         """The connection of this process; it is given up when the database fails, so that the next use reads anew."""
         if self._process != os.getpid():
             self._forget()
@@ -89,7 +89,7 @@ class Database(ABC):
                 raise ours from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self) -> Generator[Any, None, None]:
         with self._using() as connection:
             self._begin(connection)
             try:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from pipeline.codec import Cipher
 from pipeline.journal.protocol import Durability
-from pipeline.journal.sqlite import SqliteJournal, _connected, _settle
+from pipeline.journal.sqlite import SqliteJournal, connected, settle
 
 
 class MemoryJournal(SqliteJournal):
@@ -21,8 +21,8 @@ class MemoryJournal(SqliteJournal):
         self.path = self.name = ":memory:"
 
     def _open(self) -> sqlite3.Connection:
-        connection = _connected(self.path)
-        _settle(connection, self.path, self.sync)
+        connection = connected(self.path)
+        settle(connection, self.path, self.sync)
         return connection
 
     def close(self) -> None:

@@ -46,9 +46,9 @@ class SqliteJournal(SqlJournal):
 
     def _open(self) -> sqlite3.Connection:
         _make_private(self.path)
-        connection = _connected(self.path)
+        connection = connected(self.path)
         try:
-            _settle(connection, self.path, self.sync)
+            settle(connection, self.path, self.sync)
         except BaseException:
             connection.close()
             raise
@@ -112,13 +112,14 @@ def _refuse_foreign(path: str) -> None:
         raise JournalError(f"{path} belongs to user {found.st_uid}, not to you; name a file of your own")
 
 
-def _connected(path: str) -> sqlite3.Connection:
+def connected(path: str) -> sqlite3.Connection:
+    """A connection that waits for other writers and begins transactions only when told."""
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 
-def _settle(connection: sqlite3.Connection, path: str, sync: Sync) -> None:
+def settle(connection: sqlite3.Connection, path: str, sync: Sync) -> None:
     """Bring the settings and the schema of a file to those of this version."""
     steps = schema("sqlite_schema")
     version = _version(connection, path, len(steps))
