@@ -92,9 +92,11 @@ def _tree(lines: list[str]) -> ast.Module | None:
 def _definition(code: CodeType) -> _Definition | None:
     """The definition that compiles to just this code."""
     tree = _parsed(code.co_filename)
-    for statement in tree.body if tree else ():
+    if tree is None:
+        return None
+    for statement in tree.body:
         if _first_line(statement) <= code.co_firstlineno <= (statement.end_lineno or 0):
-            if code not in _compiled(statement, code.co_filename, code.co_flags & _FUTURES):
+            if _instructions(code) not in _compiled(tree, statement, code.co_filename, code.co_flags & _FUTURES):
                 return None
             found = [node for node in ast.walk(statement) if isinstance(node, _Definition) and _is_of(node, code)]
             return found[0] if found else None
@@ -102,12 +104,20 @@ def _definition(code: CodeType) -> _Definition | None:
 
 
 @lru_cache(maxsize=256)
-def _compiled(statement: ast.stmt, filename: str, flags: int) -> frozenset[CodeType]:
-    module = ast.Module([statement], type_ignores=[])
+def _compiled(tree: ast.Module, statement: ast.stmt, filename: str, flags: int) -> frozenset[bytes]:
+    # Since 3.12 a call of module.name compiles in its own way, if the compiler sees the import.
+    imports = [one for one in tree.body if isinstance(one, (ast.Import, ast.ImportFrom)) and one is not statement]
+    module = ast.Module([*imports, statement], type_ignores=[])
     try:
-        return frozenset(_codes(compile(module, filename, "exec", flags, dont_inherit=True)))
+        compiled = compile(module, filename, "exec", flags, dont_inherit=True)
+        return frozenset(map(_instructions, _codes(compiled)))
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
+
+
+def _instructions(code: CodeType) -> bytes:
+    """Name, place and instructions; not equality of code objects, which also compares column numbers."""
+    return frame("", code.co_name.encode(), b"%d" % code.co_firstlineno, *_bytecode(code))
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
