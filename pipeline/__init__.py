@@ -56,7 +56,6 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
-from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.step import Step, is_failure, is_success, step
@@ -66,10 +65,7 @@ __all__ = [
     "Aggregate",
     "Attempt",
     "BaseProcessor",
-    "Cache",
-    "CircuitBreaker",
     "Completed",
-    "ConcurrencyLimit",
     "Conflict",
     "DuplicateStep",
     "Event",
@@ -99,9 +95,7 @@ __all__ = [
     "ProcessingResult",
     "Processor",
     "ProcessorInput",
-    "RateLimit",
     "Result",
-    "Retry",
     "RunFailed",
     "RunInterrupted",
     "RunOwned",

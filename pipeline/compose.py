@@ -23,6 +23,7 @@ C = TypeVar("C")
 E = TypeVar("E")
 E2 = TypeVar("E2")
 X = TypeVar("X")
+Y = TypeVar("Y")
 A_contra = TypeVar("A_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True, default=Never)
@@ -115,7 +116,13 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     @overload
     def __getitem__(self, at: slice[None, Step[X, Any, Any], None], /) -> Pipeline[A_contra, X, E_co]: ...
     @overload
-    def __getitem__(self, at: slice[Any, Any, Any], /) -> Pipeline[Any, Any, E_co]: ...
+    def __getitem__(self, at: slice[Step[X, Any, Any], Step[Y, Any, Any], None], /) -> Pipeline[X, Y, E_co]: ...
+    @overload
+    def __getitem__(self, at: slice[int | str, None, None], /) -> Pipeline[Any, B_co, E_co]: ...
+    @overload
+    def __getitem__(self, at: slice[None, int | str, None], /) -> Pipeline[A_contra, Any, E_co]: ...
+    @overload
+    def __getitem__(self, at: slice[Any, Any, None], /) -> Pipeline[Any, Any, E_co]: ...
     def __getitem__(self, at: int | str | slice[Any, Any, Any], /) -> Step[Any, Any, Any] | Pipeline[Any, Any, Any]:
         if not isinstance(at, slice):
             return self._steps[at if isinstance(at, int) else self.index(at)]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, Never, ParamSpec, overload
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, Never, ParamSpec, TypeAlias, overload
 
 from returns.result import Result
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from pipeline import signature
 from pipeline.errors import InvalidStep
-from pipeline.step import Step
+from pipeline.step import Awaited, Step
+from pipeline.stepsettings import StepSettings, parts_of
 
 A = TypeVar("A")
 B = TypeVar("B")
 E = TypeVar("E")
 P = ParamSpec("P")
+
+WithSettings: TypeAlias = Callable[Concatenate[A, P], B]
+"""A function that a configurable step can be made of: it takes a value and settings."""
 
 
 class Configured:
@@ -50,15 +54,16 @@ class Configured:
 class Configurable(Generic[A, P, B, E]):
     """A factory of steps: call it with the settings, and it gives the step."""
 
-    def __init__(self, fn: Callable[..., Any], name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str, settings: StepSettings) -> None:
         self.fn = fn
         self.name = name
         self.settings = settings
+        self.parts = parts_of(name, settings)
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Step[A, B, E]:
         """The step with these settings."""
-        return Step(self.name, Configured(self, args, kwargs), **self.settings)
+        return Step(self.name, Configured(self, args, kwargs), **self.parts)
 
     def __repr__(self) -> str:
         return f"<configurable step {self.name}>"
@@ -72,42 +77,32 @@ class Configurable(Generic[A, P, B, E]):
 class ConfigurableDecorator:
     """What ``configurable("top")`` gives: it turns a function of a value and settings into a factory of steps."""
 
-    def __init__(self, name: str | None, settings: dict[str, Any]) -> None:
+    def __init__(self, name: str | None, settings: StepSettings) -> None:
         self.name = name
         self.settings = settings
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, fn: Callable[Concatenate[A, P], Coroutine[Any, Any, Result[B, E]]]
-    ) -> Configurable[A, P, B, E]: ...
+    def __call__(self, fn: WithSettings[A, P, Result[B, E] | Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Callable[Concatenate[A, P], Coroutine[Any, Any, B]]) -> Configurable[A, P, B, Never]: ...
+    def __call__(self, fn: WithSettings[A, P, Awaited[B]], /) -> Configurable[A, P, B, Never]: ...
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, fn: Callable[Concatenate[A, P], Result[B, E]]
-    ) -> Configurable[A, P, B, E]: ...
-    @overload
-    def __call__(self, fn: Callable[Concatenate[A, P], B]) -> Configurable[A, P, B, Never]: ...
-    def __call__(self, fn: Callable[..., Any]) -> Configurable[Any, ..., Any, Any]:
+    def __call__(self, fn: WithSettings[A, P, B], /) -> Configurable[A, P, B, Never]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Configurable[Any, ..., Any, Any]:
         """The factory; the step's types are read from the function's annotations."""
         return Configurable(fn, self.name or fn.__name__, self.settings)
 
 
 @overload
-def configurable(fn: str, /, **settings: Any) -> ConfigurableDecorator: ...
+def configurable(fn: str, /, **settings: Unpack[StepSettings]) -> ConfigurableDecorator: ...
 @overload
-def configurable(  # type: ignore[overload-overlap]
-    fn: Callable[Concatenate[A, P], Coroutine[Any, Any, Result[B, E]]], /
-) -> Configurable[A, P, B, E]: ...
+def configurable(fn: WithSettings[A, P, Result[B, E] | Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
 @overload
-def configurable(fn: Callable[Concatenate[A, P], Coroutine[Any, Any, B]], /) -> Configurable[A, P, B, Never]: ...
+def configurable(fn: WithSettings[A, P, Awaited[B]], /) -> Configurable[A, P, B, Never]: ...
 @overload
-def configurable(  # type: ignore[overload-overlap]
-    fn: Callable[Concatenate[A, P], Result[B, E]], /
-) -> Configurable[A, P, B, E]: ...
-@overload
-def configurable(fn: Callable[Concatenate[A, P], B], /) -> Configurable[A, P, B, Never]: ...
-def configurable(fn: Any, /, **settings: Any) -> Any:
+def configurable(fn: WithSettings[A, P, B], /) -> Configurable[A, P, B, Never]: ...
+def configurable(
+    fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]
+) -> ConfigurableDecorator | Configurable[Any, ..., Any, Any]:
     """A factory of steps from a function of a value and settings: ``@configurable`` or ``@configurable("top")``.
 
     After the name it takes what ``step`` takes. ``functools.partial`` would lose the input type in mypy.

@@ -83,6 +83,7 @@ class Processor(Generic[A, B, R]):
         self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
         self.pipeline.check_types()
         self.runner: Runner = options.get("runner") or SequentialRunner()
+        _check_timeouts(self.pipeline, self.runner)
         self.settings: Settings = _settings(name, aggregate, options, CodeOf(self.pipeline.steps))
 
     @property
@@ -266,6 +267,14 @@ def _raise_for(run: RunInProgress, result: ProcessingResult[Any, Any] | None) ->
         raise RunFailed(f"{reason}; what was finished by then is in .result", result) from run.broken
     if run.interrupted:
         raise RunInterrupted(run.stopped or "interrupted", result)
+
+
+def _check_timeouts(pipeline: Pipeline[Any, Any, Any], runner: Runner) -> None:
+    limited = [step.name for step in pipeline if step.policies.timeout_s is not None]
+    if limited and type(runner).pulse is None:
+        raise InvalidSetting(
+            f"step {limited[0]!r} has a timeout, but {type(runner).__name__} cannot end a hung call; use ProcessRunner"
+        )
 
 
 def _settings(name: str, aggregate: Callable[[Sequence[Any]], Any], options: Options, code: Any) -> Settings:

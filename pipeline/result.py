@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, assert_never
 
 import msgspec
+from toolz import groupby
 from typing_extensions import TypeVar
 
 from pipeline import fingerprint
@@ -71,6 +72,10 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
         """The document's error response of every failed input, in input order."""
         return [outcome.error_response() for outcome in self.failed]
 
+    def failure_clusters(self) -> dict[tuple[str, str, str], list[Failed]]:
+        """Failures that are probably one: by step, exception, and where it was raised (``file:line``, innermost)."""
+        return groupby(_cluster, self.failed)
+
     def retry_inputs(self) -> list[ProcessorInput[Any]]:
         """All inputs as a retry takes them: what succeeded is marked completed, the rest goes on where it stopped."""
         return [self._again(item, outcome) for item, outcome in zip(self.inputs, self.outcomes, strict=True)]
@@ -105,3 +110,8 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     def _earliest_failing_step(self) -> str | None:
         failing = {outcome.step for outcome in self.failed}
         return next((step for step in (*self.steps, *sorted(failing)) if step in failing), None)
+
+
+def _cluster(failed: Failed) -> tuple[str, str, str]:
+    where = next((f"{file}:{line}" for file, line, _ in reversed(failed.frames)), "")
+    return failed.step, failed.exception, where

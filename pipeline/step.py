@@ -5,16 +5,17 @@ from __future__ import annotations
 from asyncio import run as run_to_the_end
 from collections.abc import Callable, Coroutine
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Never, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeAlias, cast, overload
 
 from returns.result import Failure, Result, Success
-from typing_extensions import TypeIs, TypeVar
+from typing_extensions import TypeIs, TypeVar, Unpack
 
 from pipeline import signature
 from pipeline.errors import ForgottenReturn, InvalidStep
-from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
+from pipeline.policies import Policies
 from pipeline.signature import UNREAD
 from pipeline.stepcontext import StepContext
+from pipeline.stepsettings import StepSettings, parts_of
 
 if TYPE_CHECKING:
     from pipeline.compose import Pipeline
@@ -27,6 +28,12 @@ E2 = TypeVar("E2")
 A_contra = TypeVar("A_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True, default=Never)
+
+Awaited: TypeAlias = Coroutine[Any, Any, B]
+"""What calling an async function gives."""
+
+OfValue: TypeAlias = Callable[[A], B] | Callable[[A, StepContext], B]
+"""A function that a step can be made of: it takes a value, and the call's context if it wants that."""
 
 RESERVED = frozenset({"prevalidation", "resume", "aggregation"})
 """Names under which a run reports what is not a step's failure."""
@@ -203,78 +210,36 @@ def _check(name: object, fn: object) -> None:
 class StepDecorator:
     """What ``step("validation")`` gives: it turns a function into a typed ``Step`` of that name."""
 
-    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, name: str, settings: StepSettings) -> None:
         _check(name, len)
         self.name = name
-        self.settings = settings
+        self.parts = parts_of(name, settings)
 
     @overload
-    def __call__(self, fn: Callable[[A], Coroutine[Any, Any, Result[B, E]]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: OfValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Callable[[A, StepContext], Coroutine[Any, Any, Result[B, E]]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: OfValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
     @overload
-    def __call__(self, fn: Callable[[A], Coroutine[Any, Any, B]]) -> Step[A, B, Never]: ...
-    @overload
-    def __call__(self, fn: Callable[[A, StepContext], Coroutine[Any, Any, B]]) -> Step[A, B, Never]: ...
-    @overload
-    def __call__(self, fn: Callable[[A], Result[B, E]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, fn: Callable[[A, StepContext], Result[B, E]]) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, fn: Callable[[A], B]) -> Step[A, B, Never]: ...
-    @overload
-    def __call__(self, fn: Callable[[A, StepContext], B]) -> Step[A, B, Never]: ...
+    def __call__(self, fn: OfValue[A, B], /) -> Step[A, B, Never]: ...
     def __call__(self, fn: Callable[..., Any]) -> Step[Any, Any, Any]:
         """The step; its types are read from the function's annotations."""
-        return Step(self.name, fn, **self.settings)
+        return Step(self.name, fn, **self.parts)
 
 
 @overload
-def step(
-    fn: str,
-    /,
-    *,
-    retry: Retry | None = ...,
-    timeout: float | None = ...,
-    breaker: CircuitBreaker | None = ...,
-    rate: RateLimit | None = ...,
-    limit: ConcurrencyLimit | None = ...,
-    cache: Cache | None = ...,
-    version: str | None = ...,
-    aliases: tuple[str, ...] = ...,
-    checkpoint: bool = ...,
-    input_type: Any = ...,
-) -> StepDecorator: ...
+def step(fn: str, /, **settings: Unpack[StepSettings]) -> StepDecorator: ...
 @overload
-def step(fn: Callable[[A], Coroutine[Any, Any, Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+def step(fn: OfValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
 @overload
-def step(fn: Callable[[A], Coroutine[Any, Any, B]], /) -> Step[A, B, Never]: ...
+def step(fn: OfValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
 @overload
-def step(fn: Callable[[A], Result[B, E]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
-@overload
-def step(fn: Callable[[A], B], /) -> Step[A, B, Never]: ...
-def step(
-    fn: str | Callable[..., Any],
-    /,
-    *,
-    retry: Retry | None = None,
-    timeout: float | None = None,
-    breaker: CircuitBreaker | None = None,
-    rate: RateLimit | None = None,
-    limit: ConcurrencyLimit | None = None,
-    cache: Cache | None = None,
-    version: str | None = None,
-    aliases: tuple[str, ...] = (),
-    checkpoint: bool = True,
-    input_type: Any = UNREAD,
-) -> StepDecorator | Step[Any, Any, Any]:
+def step(fn: OfValue[A, B], /) -> Step[A, B, Never]: ...
+def step(fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]) -> StepDecorator | Step[Any, Any, Any]:
     """A step from a function: ``@step("validation")``, or ``step(fn)`` which names it after the function.
 
     The function takes one value, and a ``StepContext`` second if it asks for one.
     It returns a ``Result`` or a plain value, or raises; it may be async.
-    ``timeout`` is in seconds per try; ``version`` stands for the fingerprint of the code;
-    ``aliases`` are former names under which payloads may still arrive; ``checkpoint=False`` keeps the output out of
-    a step-durable journal; ``input_type`` is the value's type where it cannot be read from the annotations.
+    ``StepSettings`` has the keyword arguments that go with a name.
 
     >>> @step("validation")
     ... def validate(text: str) -> Result[int, str]:
@@ -284,18 +249,9 @@ def step(
     >>> validate("twelve")
     <Failure: not a number: twelve>
     """
-    if not isinstance(fn, str):
-        name = getattr(fn, "__name__", type(fn).__name__)
-        return Step(name, fn)
-    policies = Policies(retry=retry, timeout_s=timeout, breaker=breaker, rate=rate, limit=limit, cache=cache)
-    settings = {
-        "policies": policies,
-        "version": version,
-        "aliases": aliases,
-        "checkpoint": checkpoint,
-        "input_type": input_type,
-    }
-    return StepDecorator(fn, settings)
+    if isinstance(fn, str):
+        return StepDecorator(fn, settings)
+    return StepDecorator(getattr(fn, "__name__", type(fn).__name__), settings)(fn)
 
 
 def is_success(result: Result[B, E]) -> TypeIs[Success[B]]:

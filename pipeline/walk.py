@@ -128,7 +128,8 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
     """Take ``value`` on from step ``start``: the last value (``Tried`` if tries failed), a ``Stop`` or a ``Waiting``.
 
     ``clock_ns`` holds a reading from before the first step and one after each; so it also says how far the value is.
-    Exceptions of the kinds ``let_pass`` go through: they mean this run, not this input.
+    Exceptions of the kinds ``let_pass`` go through: they mean this run, not this input. So do those with a true
+    ``ends_worker``, which a runner raises in a worker it is about to end; it knows why, and says so itself.
     """
     done = start + len(clock_ns) - 1
     first: Snapshot = None
@@ -145,7 +146,7 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
         try:
             answer = fn(value)
         except BaseException as error:
-            if isinstance(error, let_pass):
+            if isinstance(error, let_pass) or getattr(error, "ends_worker", False):
                 raise
             clock_ns.append(clock())
             return stop(call, start + len(clock_ns) - 2, error, value, (before, first, attempts))

@@ -52,7 +52,7 @@ class Batch(Generic[T, R]):
         self.max_chunk: int = max(1, min(MAX_CHUNK, MAX_WINDOW // (2 * workers)))
 
         self.pulling: threading.Lock = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
-        self.inputs: Iterator[tuple[int, T]] = enumerate(inputs)
+        self.inputs: enumerate[Any] = enumerate(inputs)
         self.pulled: int = 0
         self.exhausted: bool = False
         self.closed: bool = False

@@ -177,19 +177,19 @@ class SqlJournal(Database):
             yield from rows
             first = rows[-1][0] + 1
 
-    def input(self, row_id: int) -> InputRow | None:
+    def input(self, number: int) -> InputRow | None:
         """One input."""
-        row = self._one("input", row_id)
+        row = self._one("input", number)
         return None if row is None else self._read(InputRow, "inputs", row)
 
-    def outcome(self, row_id: int) -> OutcomeRow | None:
+    def outcome(self, number: int) -> OutcomeRow | None:
         """The latest outcome of one input."""
-        row = self._one("outcome", row_id)
+        row = self._one("outcome", number)
         return None if row is None else self._read(OutcomeRow, "outcomes", row)
 
-    def attempts(self, row_id: int) -> list[AttemptsRow]:
+    def attempts(self, number: int) -> list[AttemptsRow]:
         """The failed tries of one input, the earliest first."""
-        return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", row_id)]
+        return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", number)]
 
 
 def _changes_of(run: RunRow) -> Row:

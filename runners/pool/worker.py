@@ -63,6 +63,9 @@ class Settings(NamedTuple):
 class Condemned(BaseException):
     """Raised inside the function when its time is up, so that its ``finally`` blocks run."""
 
+    ends_worker = True
+    """A function that catches everything lets this pass."""
+
 
 # The slot of this process where it is a worker; replaced by None in processes that the function forks.
 _slot: Slot | None = None

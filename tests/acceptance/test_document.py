@@ -376,3 +376,15 @@ def test_lineage_names_the_first_run_and_the_one_before() -> None:
     assert third.context.last_error_step == "extraction"
     assert first.run_id < second.run_id < third.run_id
     assert Counter(bench.steps_of("doc_1")) == {"validation": 1, "processing": 1, "extraction": 3}
+
+
+def test_like_failures_are_told_together() -> None:
+    bench = Bench()
+    bench.failing = {("doc_1", "processing"), ("doc_2", "processing"), ("doc_3", "extraction")}
+
+    clusters = bench.processor.execute(bench.inputs("doc_1", "doc_2", "doc_3", "doc_4")).failure_clusters()
+
+    assert [(step, exception, len(alike)) for (step, exception, _), alike in clusters.items()] == [
+        ("processing", "ValueError", 2),
+        ("extraction", "ValueError", 1),
+    ]

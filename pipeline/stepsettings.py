@@ -1,0 +1,42 @@
+"""What may be set on a step, beside its name: the keyword arguments of ``step`` and ``configurable``."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from pipeline.errors import InvalidSetting, did_you_mean
+from pipeline.policies import Policies
+
+
+class StepSettings(TypedDict, total=False):
+    """The keyword arguments of a step."""
+
+    timeout: float | None
+    """Seconds that one call may take; on a runner that can end a hung call, such as ``ProcessRunner``."""
+    version: str | None
+    """Stands for the fingerprint of the code."""
+    aliases: tuple[str, ...]
+    """Former names, under which payloads may still arrive."""
+    checkpoint: bool
+    """Whether a step-durable journal keeps the output; default ``True``."""
+    input_type: Any
+    """The value's type where it cannot be read from the annotations."""
+
+
+def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
+    """What ``Step`` takes, from the keyword arguments of ``step``; a name that is none of them raises.
+
+    >>> parts_of("fetch", {"timeout": 30.0, "version": "2"})["policies"].timeout_s
+    30.0
+    >>> parts_of("fetch", {"timout": 30.0})
+    Traceback (most recent call last):
+        ...
+    pipeline.errors.InvalidSetting: step 'fetch' has no setting 'timout'; did you mean 'timeout'?
+    """
+    known = StepSettings.__annotations__
+    for key in settings:
+        if key not in known:
+            raise InvalidSetting(f"step {name!r} has no setting {key!r}{did_you_mean(key, known)}")
+    given: dict[str, Any] = {**settings}
+    timeout_s = given.pop("timeout", None)
+    return {**given, "policies": Policies(timeout_s=timeout_s)}
