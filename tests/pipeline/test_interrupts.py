@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM: what is in flight finishes, the rest is kept for later, the handlers are given back."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from pipeline import NotRun, Processor, RunInterrupted, Succeeded, step, to_inputs
+from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
+
+RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(max_workers=1), ProcessRunner(max_workers=1)]
+PARENT = os.getpid()
+
+
+@step("signal")
+def send(number: int) -> int:
+    if number < 0:
+        os.kill(PARENT, -number)
+    return number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
+@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
+def test_a_signal_stops_dispatching_and_loses_nothing(runner: Runner, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    processor = Processor(pipeline=send, runner=runner)
+    inputs = to_inputs([0, -number, *range(1, 30_000)])
+
+    with pytest.raises(RunInterrupted, match=number.name) as caught:
+        processor.execute(inputs)
+    result = caught.value.result
+
+    assert result is not None
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert signal.getsignal(number) is before
+    assert len(result.outcomes) == 30_001
+    assert {type(outcome) for outcome in result.outcomes} == {Succeeded, NotRun}
+    assert isinstance(result.outcomes[1], Succeeded)
+    assert len(result.not_run) > 0
+
+
+@step("twice")
+def send_twice(number: int) -> int:
+    if number < 0:
+        os.kill(PARENT, signal.SIGINT)
+        os.kill(PARENT, signal.SIGINT)
+    return number
+
+
+def test_the_second_signal_stops_now_and_keeps_what_was_in_flight() -> None:
+    with pytest.raises(RunInterrupted) as caught:
+        Processor(pipeline=send_twice).execute(to_inputs([1, -1, 2]))
+
+    assert caught.value.result is not None
+    assert [type(outcome) for outcome in caught.value.result.outcomes] == [Succeeded, NotRun, NotRun]
+    assert "in flight" in caught.value.result.not_run[0].reason
+
+
+def test_an_interrupted_batch_goes_on_where_it_stopped() -> None:
+    processor = Processor(pipeline=send_twice)
+    with pytest.raises(RunInterrupted) as caught:
+        processor.execute(to_inputs([1, -1, 2]))
+    assert caught.value.result is not None
+
+    inputs = caught.value.result.retry_inputs()
+    inputs.pop(1)
+    again = processor.execute(inputs)
+
+    assert again.output == [1, 2]
+    assert again.metrics.skipped == 1
