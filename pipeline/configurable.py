@@ -58,7 +58,7 @@ class Configurable(Generic[A, P, B, E]):
         self.fn = fn
         self.name = name
         self.settings = settings
-        self.parts = parts_of(name, settings)
+        self.parts: dict[str, Any] = parts_of(name, settings)
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Step[A, B, E]:

@@ -213,7 +213,7 @@ class StepDecorator:
     def __init__(self, name: str, settings: StepSettings) -> None:
         _check(name, len)
         self.name = name
-        self.parts = parts_of(name, settings)
+        self.parts: dict[str, Any] = parts_of(name, settings)
 
     @overload
     def __call__(self, fn: OfValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]

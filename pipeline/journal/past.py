@@ -24,7 +24,7 @@ class Past:
             raise InvalidSetting(f"processor {name!r} has no journal; pass journal=SqliteJournal('runs.db')")
         self.name = name
         self.journal = journal
-        self.stored = Stored(pipeline, registry, journal.cipher)
+        self.stored: Stored = Stored(pipeline, registry, journal.cipher)
 
     def to_resume(self, run_id: str | None) -> tuple[list[ProcessorInput[Any]], ExecutionContext]:
         """The inputs of a run, the latest unless named, and the lineage of the run that resumes it."""

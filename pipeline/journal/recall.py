@@ -23,7 +23,7 @@ class Recall:
         self.journal = journal
         self.stored = stored
         self.known: dict[str, int] = {}
-        self.next = batch * SLOTS
+        self.next: int = batch * SLOTS
         self._runs: dict[int, RunRow] = {}
         for number, input_id in journal.input_ids(batch):
             self.known.setdefault(input_id, number)

@@ -93,14 +93,14 @@ class Recorder:
     def __init__(self, journal: Journal, stored: Stored, row: RunRow, detail: RunDetail) -> None:
         self.journal = journal
         self.stored = stored
-        self.row = row
+        self.row: RunRow = row
         self.detail = detail
-        self.lease = Lease(0, 0, "")
+        self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
         self.slots: dict[int, int] | None = None
         self.held: list[Any] = []
-        self.committed_at = monotonic()
-        self.finished = False
+        self.committed_at: float = monotonic()
+        self.finished: bool = False
         self._lock = Lock()
         self._clear()
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.codec import Cipher
@@ -31,7 +32,7 @@ class SqliteJournal(SqlJournal):
     The file lies on a disk of this machine: SQLite's locks do not hold on network file systems.
     """
 
-    sql = statements(now=_NOW)
+    sql: Mapping[str, str] = statements(now=_NOW)
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class SqliteJournal(SqlJournal):
         sync: Sync = "process",
         cipher: Cipher | None = None,
     ) -> None:
-        self.path = str(Path(path).absolute())
+        self.path: str = str(Path(path).absolute())
         super().__init__(self.path, durability, sync, cipher)
 
     def _open(self) -> sqlite3.Connection:
