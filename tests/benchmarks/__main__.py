@@ -1,0 +1,8 @@
+"""Runs every benchmark: ``python -m tests.benchmarks``."""
+
+from __future__ import annotations
+
+from tests.benchmarks import loop
+
+if __name__ == "__main__":
+    loop.main()
