@@ -29,12 +29,10 @@ LOCKS = {  # the requirement file, and what it pins
     "docs/requirements.txt": ("docs",),
 }
 OPTIONAL = {  # an optional package, and where alone it is imported
-    "click": "pipeline/cli",
     "dask": "runners/dask",
     "distributed": "runners/dask",
     "psycopg": "pipeline/journal/postgres",
     "ray": "runners/ray",
-    "rich": "pipeline/",
 }
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)[^\n]*((?:\n {4}--hash=sha256:[0-9a-f]{64}(?: \\)?)+)$", re.MULTILINE)
 OWN_HOSTS = re.compile(r"localhost|127\.0\.0\.1|\[::1\]|[\w.-]*example\.(?:com|org)|www\.w3\.org|[{<$]")

@@ -10,7 +10,7 @@ import pipeline
 import runners
 from pipeline import Failure, Processor, ProcessorInput, Result, Success, step
 
-OPTIONAL = {"click", "dask", "distributed", "psycopg", "ray", "rich"}
+OPTIONAL = {"dask", "distributed", "psycopg", "ray"}
 repaired = False
 read: list[str] = []
 

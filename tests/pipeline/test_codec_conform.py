@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any, Generic, NamedTuple, NotRequired, Protocol, TypedDict, TypeVar
 from uuid import UUID
 
+import attrs
 import msgspec
 import pytest
 
@@ -180,7 +181,6 @@ def test_registered_types_are_read_from_their_wire_type() -> None:
 
 
 def test_an_attrs_class_is_made_from_a_dict() -> None:
-    attrs = pytest.importorskip("attrs")
     made = attrs.make_class("Made", {"n": attrs.field(type=int)})
 
     assert conform({"n": 1}, made) == made(n=1)
