@@ -42,7 +42,7 @@ def files() -> Iterator[Path]:
     """Every file of the project that a person wrote."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in BUILT and (name == ".ci" or not name.startswith("."))]
-        yield from (Path(folder, name) for name in names)
+        yield from (Path(folder, name) for name in names if name != ".git")  # a file where git has another work tree
 
 
 def modules() -> list[Path]:
