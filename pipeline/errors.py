@@ -92,13 +92,13 @@ class StopNow(KeyboardInterrupt):
     """The second Ctrl-C or SIGTERM: stop without waiting for what is in flight. Steps cannot swallow it as failure."""
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The ending of a message about a misspelt name.
+def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The ending of a message about a misspelt name; ``cutoff`` is how alike they must be, from 0 to 1.
 
     >>> did_you_mean("extract", ["validation", "extraction"])
     "; did you mean 'extraction'?"
     >>> did_you_mean("x", ["validation"])
     ''
     """
-    close = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    close = get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -18,16 +18,16 @@ from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
 from pipeline.engine import Program, arun_one, run_one
-from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow, did_you_mean
+from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow
 from pipeline.gather import Known, gather
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
-from pipeline.plan import ResumeRules, describe_decision
+from pipeline.plan import describe_decision
 from pipeline.result import ProcessingResult
 from pipeline.run import Arrival, RunInProgress
 from pipeline.runid import new_run_id
-from pipeline.settings import CommonOptions, Options, Settings
+from pipeline.settings import Options, Settings, settings_of
 from pipeline.step import Step
 from runners import Runner, SequentialRunner
 
@@ -84,7 +84,7 @@ class Processor(Generic[A, B, R]):
         self.pipeline.check_types()
         self.runner: Runner = options.get("runner") or SequentialRunner()
         _check_timeouts(self.pipeline, self.runner)
-        self.settings: Settings = _settings(name, aggregate, options, CodeOf(self.pipeline.steps))
+        self.settings: Settings = settings_of(name, aggregate, options, CodeOf(self.pipeline.steps))
 
     @property
     def name(self) -> str:
@@ -275,21 +275,6 @@ def _check_timeouts(pipeline: Pipeline[Any, Any, Any], runner: Runner) -> None:
         raise InvalidSetting(
             f"step {limited[0]!r} has a timeout, but {type(runner).__name__} cannot end a hung call; use ProcessRunner"
         )
-
-
-def _settings(name: str, aggregate: Callable[[Sequence[Any]], Any], options: Options, code: Any) -> Settings:
-    known = (*CommonOptions.__annotations__, *Options.__annotations__)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        hint = did_you_mean(unknown[0], known)
-        raise InvalidSetting(f"Processor has no argument {unknown[0]!r}{hint}")
-    if not callable(aggregate):
-        raise InvalidSetting(f"aggregate={aggregate!r} is not a function of the outputs; leave it out for a list")
-    given = {key: value for key, value in options.items() if key != "runner" and value is not None}
-    rules = {key: given.pop(key) for key in ResumeRules.__struct_fields__ if key in given}
-    given["observers"] = tuple(options.get("observers") or ())
-    made: Any = {**given, "rules": ResumeRules(**cast("Any", rules))}
-    return Settings(name=name, aggregate=aggregate, code=code, **made)
 
 
 def _nothing() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 import msgspec
 
 from pipeline import codec
-from pipeline.errors import InvalidSetting
+from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.events import Observer
 from pipeline.journal import Journal
 from pipeline.model import ExecutionContext
@@ -79,3 +79,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def scope(self) -> str:
         """What this processor's idempotency keys begin with."""
         return "/".join(part for part in (self.name, self.account_id, self.underwriting_id) if part)
+
+
+def settings_of(name: str, aggregate: Callable[[Sequence[Any]], Any], options: Options, code: Any) -> Settings:
+    """The arguments of a processor, checked; ``InvalidSetting`` guesses what a misspelt one was meant to be."""
+    known = (*CommonOptions.__annotations__, *Options.__annotations__)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise InvalidSetting(f"Processor has no argument {unknown[0]!r}{hint}")
+    if not callable(aggregate):
+        raise InvalidSetting(f"aggregate={aggregate!r} is not a function of the outputs; leave it out for a list")
+    given = {key: value for key, value in options.items() if key != "runner" and value is not None}
+    rules = {key: given.pop(key) for key in ResumeRules.__struct_fields__ if key in given}
+    given["observers"] = tuple(options.get("observers") or ())
+    made: Any = {**given, "rules": ResumeRules(**cast("Any", rules))}
+    return Settings(name=name, aggregate=aggregate, code=code, **made)

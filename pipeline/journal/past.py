@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.codec import Registry
 from pipeline.compose import Pipeline
-from pipeline.errors import InvalidSetting, UnknownRun
+from pipeline.errors import InvalidSetting, UnknownRun, did_you_mean
 from pipeline.journal.protocol import Journal
 from pipeline.journal.recall import Recall, resume_context, stored_inputs
 from pipeline.journal.records import RunRow
@@ -37,10 +37,26 @@ class Past:
         memory = Recall(self.journal, self.stored, earlier.batch)
         return [memory.recall(item) for item in stored_inputs(self.journal, self.stored, earlier)]
 
+    def find(self, run_id: str | None) -> RunRow:
+        """The run of this id, the latest when ``None``; ``UnknownRun`` when this processor has none."""
+        found = self.journal.find(self.name, run_id)
+        if found is None:
+            raise UnknownRun(f"{self._no_run(run_id)}{self._cure(run_id)}")
+        if found.processor != self.name:
+            raise UnknownRun(f"{self._no_run(run_id)}: it is of {found.processor!r}{self._cure(run_id)}")
+        return found
+
     def _run(self, run_id: str | None) -> RunRow:
         """The run that is meant, as the latest of its batch left it."""
-        found = self.journal.find(self.name, run_id)
-        if found is None or found.processor != self.name:
-            told = f"no run {run_id!r}" if run_id is not None else "no run"
-            raise UnknownRun(f"{told} of processor {self.name!r} in {self.journal.name}; execute(inputs) makes one")
-        return self.journal.latest(found.batch)
+        return self.journal.latest(self.find(run_id).batch)
+
+    def _no_run(self, run_id: str | None) -> str:
+        told = "no run" if run_id is None else f"no run {run_id!r}"
+        return f"{told} of processor {self.name!r} in {self.journal.name}"
+
+    def _cure(self, run_id: str | None) -> str:
+        """What may have been meant: a run of nearly that id, or the latest."""
+        known = [run.run_id for run in self.journal.runs() if run.processor == self.name]
+        if not known:
+            return "; execute(inputs) without previous_run_id makes one"
+        return f"{did_you_mean(run_id, known, 0.9)}; the latest is {known[-1]!r}"

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from pipeline.errors import JournalError
+from pipeline.errors import JournalError, UnknownRun
 from pipeline.journal.owner import LIVE
 from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
@@ -236,10 +236,23 @@ class Recorder:
 def recorder_for(past: Past, context: ExecutionContext, code: Callable[[], Code], items: Items | None) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch."""
     journal, stored = past.journal, past.stored
-    previous = journal.find(past.name, context.previous_run_id) if context.previous_run_id else None
+    previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
     inputs = None if items is None else len(items)
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
     recorder.begin(previous, items)
     return recorder
+
+
+def _previous(past: Past, run_id: str, items: Items | None) -> RunRow | None:
+    """The run that this one goes on with; ``UnknownRun`` where only the journal could say what its inputs had.
+
+    Inputs that bring payloads may come from a run without a journal, or one that was pruned.
+    """
+    try:
+        return past.find(run_id)
+    except UnknownRun:
+        if any(getattr(item, "payload", None) is not None for item in items or ()):
+            return None
+        raise

@@ -157,6 +157,36 @@ def test_a_processor_without_runs_has_nothing_to_resume(journal: Any) -> None:
         processor(journal).resume("x")
 
 
+def test_an_unknown_previous_run_is_an_error_that_names_the_one_meant(journal: Any) -> None:
+    run_id = processor(journal).execute(inputs(1)).run_id
+    ran.clear()
+
+    misspelt = ExecutionContext(previous_run_id=run_id[:-1])
+    with pytest.raises(UnknownRun, match=f"did you mean '{run_id}'"):
+        processor(journal).execute(inputs(1), context=misspelt)
+    with pytest.raises(LookupError, match=rf"no run 'yesterday' .* the latest is '{run_id}'"):
+        next(processor(journal).stream(inputs(1), context=ExecutionContext(previous_run_id="yesterday")))
+    assert ran == []
+
+
+def test_a_run_of_another_processor_is_not_gone_on_with(journal: Any) -> None:
+    other = Processor(name="other", pipeline=double, journal=journal)
+    theirs = ExecutionContext(previous_run_id=other.execute(inputs(1)).run_id)
+
+    with pytest.raises(UnknownRun, match=r"of processor 'numbers' .* it is of 'other'"):
+        processor(journal).execute(inputs(1), context=theirs)
+
+
+def test_a_result_of_a_run_without_a_journal_can_be_retried_with_one(journal: Any) -> None:
+    broken.add(4)
+    first = processor(None).execute(inputs(1, 2))
+    broken.clear()
+    ran.clear()
+
+    assert processor(journal).retry(first).output == [3, 5]
+    assert ran == [("check", 4)]
+
+
 def test_an_input_that_cannot_be_stored_has_to_be_given_again(journal: Any) -> None:
     anything = step("anything")(lambda value: 1 / 0)
     opaque: Processor[Any, Any, Any] = Processor(name="opaque", pipeline=anything, journal=journal)
