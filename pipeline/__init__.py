@@ -19,7 +19,9 @@ from pipeline.aggregate import Aggregate, Merged, collect, merge_factors
 from pipeline.baseprocessor import BaseProcessor
 from pipeline.compose import Pipeline, StepFailure
 from pipeline.configurable import configurable
+from pipeline.deadletters import read_failures
 from pipeline.errors import (
+    DeadLettersDamaged,
     DuplicateStep,
     ForgottenReturn,
     InputsNeeded,
@@ -67,6 +69,7 @@ __all__ = [
     "BaseProcessor",
     "Completed",
     "Conflict",
+    "DeadLettersDamaged",
     "DuplicateStep",
     "Event",
     "ExecutionContext",
@@ -115,6 +118,7 @@ __all__ = [
     "is_failure",
     "is_success",
     "merge_factors",
+    "read_failures",
     "step",
     "to_inputs",
 ]

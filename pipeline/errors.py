@@ -5,11 +5,12 @@ Every message is subject, problem, cure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.model import ProcessorInput
     from pipeline.result import ProcessingResult
 
 
@@ -63,6 +64,26 @@ class UnknownRun(PipelineError, LookupError):
 
 class InputsNeeded(PipelineError, LookupError):
     """A run that can be resumed only with the caller's inputs, because some of them could not be stored."""
+
+
+class DeadLettersDamaged(PipelineError, ValueError):
+    """A file of dead letters with lines that cannot be read.
+
+    ``problems`` has the number (from 1) of each such line and what is wrong with it; ``inputs`` are all the others'.
+    """
+
+    def __init__(
+        self, path: str, problems: Sequence[tuple[int, str]] = (), inputs: Sequence[ProcessorInput[Any]] = ()
+    ) -> None:
+        told = "; ".join(f"line {number}: {problem}" for number, problem in problems[:5])
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        super().__init__(f"{path}: {told}{more}. The {len(inputs)} inputs of the other lines are in .inputs")
+        self.path: str = path
+        self.problems: tuple[tuple[int, str], ...] = tuple(problems)
+        self.inputs: list[ProcessorInput[Any]] = list(inputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DeadLettersDamaged, (self.path, self.problems, self.inputs)
 
 
 class ForgottenReturn(TypeError):

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.aggregate import Merged, aggregate_outputs
+from pipeline.deadletters import DeadLetters
 from pipeline.describe import describe, frames_of
 from pipeline.metrics import Metrics
 from pipeline.model import ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
@@ -28,6 +29,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str | None = None
     complete: bool = True
     code: dict[str, str | None] = {}
+    letters: DeadLetters | None = None
 
 
 def gather(
@@ -42,7 +44,7 @@ def gather(
     merged = _aggregated(aggregate, outputs) if complete else Merged(None)
     failure = merged if isinstance(merged, Failed) else None
     done = Merged(None) if isinstance(merged, Failed) else merged
-    return ProcessingResult(
+    result: ProcessingResult[Any, Any] = ProcessingResult(
         success=complete and failure is None,
         output=done.output,
         outcomes=tuple(outcomes),
@@ -55,6 +57,8 @@ def gather(
         code=known.code,
         steps=known.steps,
     )
+    vars(result)["letters"] = known.letters
+    return result
 
 
 def _aggregated(aggregate: Callable[[Sequence[Any]], Any], outputs: Sequence[tuple[str, Any]]) -> Merged | Failed:

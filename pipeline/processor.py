@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Generic, cast, overload
+from typing import Any, Generic, overload
 
 import msgspec
 from typing_extensions import TypeVar, Unpack
@@ -17,15 +16,15 @@ from pipeline.aggregate import collect
 from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
-from pipeline.engine import Program, arun_one, run_one
-from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted, StopNow
+from pipeline.deadletters import DeadLetters, Place
+from pipeline.dispatch import aarrivals, arrivals
+from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted
 from pipeline.gather import Known, gather
-from pipeline.interrupts import asking_to_stop
 from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.plan import describe_decision
 from pipeline.result import ProcessingResult
-from pipeline.run import Arrival, RunInProgress
+from pipeline.run import RunInProgress
 from pipeline.runid import new_run_id
 from pipeline.settings import Options, Settings, settings_of
 from pipeline.step import Step
@@ -101,7 +100,7 @@ class Processor(Generic[A, B, R]):
         """
         run = self._begin(context, inputs)
         try:
-            for arrival in self._arrivals(run, run.items):
+            for arrival in arrivals(run, self.runner, run.items):
                 run.keep(arrival)
             return self._end(run)
         finally:
@@ -113,7 +112,7 @@ class Processor(Generic[A, B, R]):
         """``execute`` for a caller with a running event loop, which is not blocked."""
         run = self._begin(context, inputs)
         try:
-            async for arrival in self._aarrivals(run, run.items):
+            async for arrival in aarrivals(run, self.runner, run.items):
                 run.keep(arrival)
             return self._end(run)
         finally:
@@ -129,7 +128,7 @@ class Processor(Generic[A, B, R]):
         """
         run = self._begin(context)
         try:
-            for arrival in self._arrivals(run, inputs):
+            for arrival in arrivals(run, self.runner, inputs):
                 yield arrival.outcome
             self._end_stream(run)
         finally:
@@ -141,7 +140,7 @@ class Processor(Generic[A, B, R]):
         """``stream`` for a caller with a running event loop."""
         run = self._begin(context)
         try:
-            async for arrival in self._aarrivals(run, inputs):
+            async for arrival in aarrivals(run, self.runner, inputs):
                 yield arrival.outcome
             self._end_stream(run)
         finally:
@@ -169,6 +168,7 @@ class Processor(Generic[A, B, R]):
             steps=result.steps,
             stopped=result.stopped,
             code=result.code,
+            letters=self._letters,
         )
         return gather(result.inputs, result.outcomes, self.settings.aggregate, known)
 
@@ -177,6 +177,17 @@ class Processor(Generic[A, B, R]):
         items = self._past().recalled(inputs) if isinstance(inputs, str) else list(inputs)
         run = RunInProgress(self.settings, self.pipeline, ExecutionContext(), items)
         return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in items))
+
+    def read_failures(self, path: Place) -> list[ProcessorInput[A]]:
+        """The inputs in a file that ``result.write_failures(path)`` wrote, for ``execute`` to go on where each failed.
+
+        ``DeadLettersDamaged`` names the lines that cannot be read, and carries the inputs of all the others.
+        """
+        return self._letters.read(path)
+
+    @property
+    def _letters(self) -> DeadLetters:
+        return DeadLetters(self.pipeline, self.settings.rules.registry)
 
     def _past(self) -> Past:
         return Past(self.name, self.settings.journal, self.pipeline, self.settings.rules.registry)
@@ -197,41 +208,6 @@ class Processor(Generic[A, B, R]):
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run
 
-    def _arrivals(self, run: RunInProgress, inputs: Iterable[ProcessorInput[A]]) -> Iterator[Arrival]:
-        """Every input with its outcome, as they finish. Whatever happens, none is left out."""
-        work = partial(arun_one if self.runner.awaits else run_one, self._program(run))
-        stream = self.runner.stream(cast("Any", work), run.starts(inputs))
-        with asking_to_stop(run.interrupt):
-            try:
-                for position, result in stream:
-                    yield from run.take(position, result)
-            except StopNow as signalled:
-                run.interrupt(str(signalled))
-            except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
-                run.fail(error)
-            finally:
-                getattr(stream, "close", _nothing)()
-            yield from run.rest()
-
-    async def _aarrivals(self, run: RunInProgress, inputs: Iterable[ProcessorInput[A]]) -> AsyncIterator[Arrival]:
-        """``_arrivals`` on an event loop."""
-        work = partial(arun_one if self.runner.awaits else run_one, self._program(run))
-        stream = self.runner.astream(work, run.starts(inputs))
-        try:
-            async for position, result in stream:
-                for arrival in run.take(position, result):
-                    yield arrival
-        except Exception as error:  # noqa: BLE001 - as above
-            run.fail(error)
-        finally:
-            await getattr(stream, "aclose", _nothing_async)()
-        for arrival in run.rest():
-            yield arrival
-
-    def _program(self, run: RunInProgress) -> Program:
-        run_id = run.context.run_id or ""
-        return Program(self.pipeline, run_id, self.settings.scope, type(self.runner).pulse)
-
     def _end(self, run: RunInProgress) -> ProcessingResult[B, R]:
         """The result of a run over a batch, or the exception that carries it."""
         known = Known(
@@ -241,6 +217,7 @@ class Processor(Generic[A, B, R]):
             stopped=run.stopped,
             complete=run.broken is None,
             code=dict(self.settings.code()),
+            letters=self._letters,
         )
         result: ProcessingResult[B, R] = gather(run.items, run.outcomes(), self.settings.aggregate, known)
         self._tell_conflicts(result)
@@ -275,11 +252,3 @@ def _check_timeouts(pipeline: Pipeline[Any, Any, Any], runner: Runner) -> None:
         raise InvalidSetting(
             f"step {limited[0]!r} has a timeout, but {type(runner).__name__} cannot end a hung call; use ProcessRunner"
         )
-
-
-def _nothing() -> None:
-    """Closes what has nothing to close."""
-
-
-async def _nothing_async() -> None:
-    """Closes what has nothing to close."""

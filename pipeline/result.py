@@ -9,6 +9,9 @@ from toolz import groupby
 from typing_extensions import TypeVar
 
 from pipeline import fingerprint
+from pipeline.compose import Pipeline
+from pipeline.deadletters import DeadLetters, Place
+from pipeline.errors import InvalidSetting
 from pipeline.metrics import Metrics
 from pipeline.model import (
     Completed,
@@ -27,7 +30,7 @@ T_co = TypeVar("T_co", covariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
 
-class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only=True):
+class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only=True, dict=True):
     """How a run ended.
 
     ``outcomes`` has one entry for each of ``inputs``, in their order.
@@ -71,6 +74,22 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     def error_responses(self) -> list[dict[str, Any]]:
         """The document's error response of every failed input, in input order."""
         return [outcome.error_response() for outcome in self.failed]
+
+    def write_failures(self, path: Place, pipeline: Pipeline[Any, Any, Any] | None = None) -> int:
+        """Write the error response of every failed input to a file of JSON Lines; how many there were.
+
+        Each line also holds what a retry needs: ``Processor.read_failures(path)`` gives the inputs back. Data is
+        written by the declared types of the steps; of what would not come back equal, the line says why.
+        The file is there whole or not at all, with mode 0600, and replaces an earlier one. ``pipeline`` is needed
+        only for a result that was copied, or came from another process: that does not know its steps' types.
+        """
+        known: DeadLetters | None = vars(self).get("letters")
+        letters = known if pipeline is None else DeadLetters(pipeline, known.registry if known else None)
+        if letters is None:
+            raise InvalidSetting("this result is a copy, which has not its steps' types; pass pipeline= as well")
+        failed = ((outcome, item) for outcome, item in zip(self.outcomes, self.inputs, strict=True))
+        again = [(outcome, self._again(item, outcome)) for outcome, item in failed if isinstance(outcome, Failed)]
+        return letters.write(path, self.run_id, again)
 
     def failure_clusters(self) -> dict[tuple[str, str, str], list[Failed]]:
         """Failures that are probably one: by step, exception, and where it was raised (``file:line``, innermost)."""

@@ -1,0 +1,232 @@
+"""Dead letters: the failures of a run as a file of JSON Lines, and such a file as inputs to retry.
+
+A line is the document's error response; its ``retry`` holds what else a retry needs, by the steps' declared types:
+
+    {"input_id": …, "success": false, "step": …, "exception": …, "message": …, "payload": {…, "data": …},
+     "retry": {"data": what the input came with, "retry_count": …, "input_fingerprint": …, …}}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pipeline.codec import CodecError, Registry, decode, encode
+from pipeline.compose import Pipeline
+from pipeline.errors import DeadLettersDamaged
+from pipeline.model import Failed, FailureKind, Payload, ProcessorInput
+from pipeline.step import RESERVED
+
+Place: TypeAlias = "str | PathLike[str]"
+
+
+class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a line holds beside the error response.
+
+    ``data`` is the input's own, ``problem`` why something could not be stored. ``resume`` is where the input goes
+    on, where that is not what the response's payload says: an input that failed before its first step.
+    """
+
+    data: Any = UNSET
+    account_id: str | None = None
+    underwriting_id: str | None = None
+    run_id: str | None = None
+    kind: FailureKind = "error"
+    retry_count: int = 0
+    input_fingerprint: str | None = None
+    code: dict[str, str | None] = {}
+    edited: bool = False
+    resume: dict[str, Any] | UnsetType = UNSET
+    problem: str | None = None
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """How the failures of one pipeline are written and read."""
+
+    pipeline: Pipeline[Any, Any, Any]
+    registry: Registry | None = None
+
+    def write(self, path: Place, run_id: str, letters: Iterable[tuple[Failed, ProcessorInput[Any]]]) -> int:
+        """Write each failure with its input as a retry takes it; how many there were.
+
+        The file is there whole or not at all, for its owner alone (mode 0600), and replaces an earlier one.
+        """
+        lines = [_line(self._letter(failed, again, run_id)) for failed, again in letters]
+        _replace(Path(path), b"".join(lines))
+        return len(lines)
+
+    def read(self, path: Place) -> list[ProcessorInput[Any]]:
+        """The inputs that were written, each to go on where it stopped; ``DeadLettersDamaged`` has those it can."""
+        inputs: list[ProcessorInput[Any]] = []
+        problems: list[tuple[int, str]] = []
+        with Path(path).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    inputs.extend([self._input(line)] if line.strip() else [])
+                except (ValueError, TypeError, RecursionError) as error:
+                    problems.append((number, str(error)))
+        if problems:
+            raise DeadLettersDamaged(str(path), problems, inputs)
+        return inputs
+
+    # out
+
+    def _letter(self, failed: Failed, again: ProcessorInput[Any], run_id: str) -> dict[str, Any]:
+        response, problems = failed.error_response(), list[str]()
+        early = failed.step in RESERVED
+        payload = failed.payload if early or not isinstance(again.payload, Payload) else again.payload
+        response["payload"]["data"] = self._stored(payload.data, self._declared(payload.step, early), problems)
+        remains = Remains(
+            data=self._stored(again.data, self._declared("", first=True), problems, otherwise=UNSET),
+            account_id=again.account_id,
+            underwriting_id=again.underwriting_id,
+            run_id=run_id or None,
+            kind=failed.kind,
+            retry_count=payload.retry_count,
+            input_fingerprint=payload.input_fingerprint,
+            code=payload.code,
+            edited=payload.edited,
+            resume=self._resume(again.payload, problems) if early else UNSET,
+            problem="; ".join(dict.fromkeys(problems)) or None,
+        )
+        return {**response, "retry": msgspec.to_builtins(remains)}
+
+    def _resume(self, payload: Any, problems: list[str]) -> dict[str, Any]:
+        """Where an input goes on that failed before its first step: what it had brought with it."""
+        given: Any = payload.as_document() if isinstance(payload, Payload) else payload
+        if not isinstance(given, Mapping):
+            return {"step": ""}
+        fields = cast("Mapping[str, Any]", given)
+        step = str(fields.get("step") or "")
+        return {"step": step, "data": self._stored(fields.get("data"), self._declared(step, first=False), problems)}
+
+    def _declared(self, step: str, first: bool) -> Any:
+        """The type of what enters a step; anything, where there is no such step."""
+        index = 0 if first else self.pipeline.find(step)
+        return Any if index is None or not len(self.pipeline) else self.pipeline[index].input_type
+
+    def _stored(self, value: Any, declared: Any, problems: list[str], otherwise: Any = None) -> Any:
+        """A value as plain JSON data from which the same value is read."""
+        try:
+            return json.loads(encode(value, declared, registry=self.registry))
+        except CodecError as error:
+            problems.append(str(error))
+            return otherwise
+
+    # in
+
+    def _input(self, line: bytes) -> ProcessorInput[Any]:
+        letter: Any = json.loads(line)
+        input_id, given = _told(letter)
+        remains = msgspec.convert(letter.get("retry") or {}, Remains)
+        again = given if remains.resume is UNSET else remains.resume
+        step = str(again.get("step") or "")
+        index = self.pipeline.find(step)
+        has_entered = "data" in again and (remains.problem is None or again["data"] is not None)
+        if remains.data is UNSET and not has_entered:
+            why = remains.problem or "$.payload.data and $.retry.data are missing"
+            raise ValueError(f"input {input_id!r} has no data to go on with ({why}); give this input again")
+        entered = self._entered(again.get("data"), index)
+        data = self._read(remains.data, 0) if remains.data is not UNSET else entered if not index else None
+        payload = Payload(
+            step=step,
+            exception=str(given.get("exception") or ""),
+            message=str(given.get("message") or ""),
+            data=entered,
+            retry_count=remains.retry_count,
+            input_fingerprint=None if remains.data is UNSET else remains.input_fingerprint,
+            code={} if remains.data is UNSET else remains.code,
+            edited=remains.edited,
+        )
+        return ProcessorInput(
+            input_id=input_id,
+            account_id=remains.account_id,
+            underwriting_id=remains.underwriting_id,
+            data=data,
+            payload=payload if has_entered and step else None,
+        )
+
+    def _entered(self, data: Any, index: int | None) -> Any:
+        """What enters the step, as its type; what does not fit stays as it is, and the run says why."""
+        if index is None:
+            return data
+        try:
+            return self._read(data, index)
+        except CodecError:
+            return data
+
+    def _read(self, data: Any, index: int) -> Any:
+        declared = self.pipeline[index].input_type if len(self.pipeline) else Any
+        return decode(json.dumps(data).encode("ascii"), declared, registry=self.registry)
+
+
+def read_failures(
+    path: Place, pipeline: Pipeline[Any, Any, Any], registry: Registry | None = None
+) -> list[ProcessorInput[Any]]:
+    """The inputs in a file that ``ProcessingResult.write_failures`` wrote, each to go on at the step that failed it.
+
+    Their data is of the steps' declared types. ``DeadLettersDamaged`` names the lines that cannot be read, and
+    carries the inputs of all the others; ``OSError`` when there is no such file.
+
+    >>> from pipeline import Processor, step, to_inputs
+    >>> invert = step("invert")(lambda n: 1 / n)
+    >>> result = Processor(pipeline=invert).execute(to_inputs([0]))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> result.write_failures(Path(folder.name, "dead.jsonl"))
+    1
+    >>> [item.payload.step for item in read_failures(Path(folder.name, "dead.jsonl"), Pipeline(invert))]
+    ['invert']
+    >>> folder.cleanup()
+    """
+    return DeadLetters(pipeline, registry).read(path)
+
+
+def _told(letter: Any) -> tuple[str, dict[str, Any]]:
+    """The id and the payload of a line, if it is an error response."""
+    if not isinstance(letter, dict):
+        raise TypeError(f"$: an error response is an object, got {type(letter).__name__}")
+    fields = cast("dict[str, Any]", letter)
+    input_id, payload = fields.get("input_id"), fields.get("payload")
+    if not isinstance(input_id, str) or not input_id:
+        raise ValueError("$.input_id: missing; an error response names its input")
+    if not isinstance(payload, dict):
+        raise ValueError(f"$.payload: missing; input {input_id!r} cannot go on without it")
+    return input_id, cast("dict[str, Any]", payload)
+
+
+def _line(letter: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(letter, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate, in an id or a message
+        return json.dumps(letter, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of a file, all of it or nothing."""
+    descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(written).replace(path)
+    except BaseException:
+        Path(written).unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

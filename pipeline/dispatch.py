@@ -1,0 +1,64 @@
+"""What a runner is given and what it gives back: the loop of a run, and its twin for event loops.
+
+run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, cast
+
+from pipeline.engine import Program, arun_one, run_one
+from pipeline.errors import StopNow
+from pipeline.interrupts import asking_to_stop
+from pipeline.model import ProcessorInput
+from pipeline.run import Arrival, RunInProgress
+from runners import Runner
+
+Items = Iterable[ProcessorInput[Any]]
+
+
+def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
+    """Every input with its outcome, as they finish. Whatever happens, none is left out."""
+    stream = runner.stream(cast("Any", _work(run, runner)), run.starts(inputs))
+    with asking_to_stop(run.interrupt):
+        try:
+            for position, result in stream:
+                yield from run.take(position, result)
+        except StopNow as signalled:
+            run.interrupt(str(signalled))
+        except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
+            run.fail(error)
+        finally:
+            getattr(stream, "close", _nothing)()
+        yield from run.rest()
+
+
+async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncIterator[Arrival]:
+    """``arrivals`` on an event loop."""
+    stream = runner.astream(_work(run, runner), run.starts(inputs))
+    try:
+        async for position, result in stream:
+            for arrival in run.take(position, result):
+                yield arrival
+    except Exception as error:  # noqa: BLE001 - as above
+        run.fail(error)
+    finally:
+        await getattr(stream, "aclose", _nothing_async)()
+    for arrival in run.rest():
+        yield arrival
+
+
+def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
+    """What the runner maps over the starts."""
+    program = Program(run.pipeline, run.context.run_id or "", run.settings.scope, type(runner).pulse)
+    return partial(arun_one if runner.awaits else run_one, program)
+
+
+def _nothing() -> None:
+    """Closes what has nothing to close."""
+
+
+async def _nothing_async() -> None:
+    """Closes what has nothing to close."""

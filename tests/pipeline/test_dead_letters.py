@@ -1,0 +1,305 @@
+"""Dead letters: failures go to a file, and come back as inputs that go on where they failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import (
+    DeadLettersDamaged,
+    Failure,
+    InvalidSetting,
+    Payload,
+    ProcessingResult,
+    Processor,
+    ProcessorInput,
+    Result,
+    Success,
+    read_failures,
+    step,
+    to_inputs,
+)
+from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
+
+RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(max_workers=2), ProcessRunner(max_workers=2)]
+
+
+class Line(msgspec.Struct, frozen=True):
+    day: date
+    amount: Decimal
+    currency: str
+
+
+@step("parsing")
+def parse(text: str) -> Line:
+    day, amount, currency = text.split()
+    return Line(date.fromisoformat(day), Decimal(amount), currency)
+
+
+@step("conversion")
+def convert(line: Line) -> Result[Decimal, str]:
+    return Success(line.amount) if line.currency == "EUR" else Failure(f"no rate for {line.currency}")
+
+
+@step("conversion")
+def convert_all(line: Line) -> Decimal:
+    return line.amount / 2 if line.currency == "USD" else line.amount
+
+
+TEXTS = ["2026-11-24 10.10 EUR", "2026-11-24 20.20 USD", "2026-11-24 oops EUR"]
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Path:
+    return tmp_path / "dead.jsonl"
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def document(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "retry"}
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
+def test_every_line_is_the_documents_error_response(runner: Runner, dead: Path) -> None:
+    result = Processor(pipeline=parse >> convert, runner=runner).execute(to_inputs(TEXTS))
+
+    assert result.write_failures(dead) == 2
+
+    assert document(lines_of(dead)[0]) == {
+        "input_id": "input-2",
+        "success": False,
+        "step": "conversion",
+        "exception": "Failure",
+        "message": "no rate for USD",
+        "payload": {
+            "step": "conversion",
+            "exception": "Failure",
+            "message": "no rate for USD",
+            "data": {"day": "2026-11-24", "amount": "20.20", "currency": "USD"},
+        },
+    }
+    assert lines_of(dead)[1]["payload"]["data"] == TEXTS[2]
+
+
+def test_reading_gives_what_a_retry_would_take(dead: Path) -> None:
+    processor = Processor(pipeline=parse >> convert, account_id="acc", underwriting_id="uw")
+    inputs = to_inputs(TEXTS, account_id="acc", underwriting_id="uw")
+    result = processor.execute(inputs)
+    result.write_failures(dead)
+
+    again = processor.read_failures(dead)
+
+    assert again == result.retry_inputs()[1:]
+    assert isinstance(again[0].payload, Payload)
+    assert again[0].payload.data == Line(date(2026, 11, 24), Decimal("20.20"), "USD")
+
+
+def test_what_is_read_goes_on_at_the_step_that_failed_it(dead: Path) -> None:
+    Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS[:2])).write_failures(dead)
+    repaired = Processor(pipeline=parse >> convert_all)
+
+    plan = repaired.plan(repaired.read_failures(dead))
+    again = repaired.execute(repaired.read_failures(dead))
+
+    assert [item.steps for item in plan] == [("conversion",)]
+    assert again.output == [Decimal("10.10")]
+    assert again.metrics.retried == 1
+
+
+def test_the_file_is_private_whole_and_replaces_the_one_before(dead: Path) -> None:
+    processor = Processor(pipeline=parse >> convert)
+    failing, fine = processor.execute(to_inputs(TEXTS)), processor.execute(to_inputs(TEXTS[:1]))
+    dead.touch(mode=0o666)
+
+    failing.write_failures(dead)
+    mode = dead.stat().st_mode & 0o777
+    fine.write_failures(dead)
+
+    assert mode == 0o600
+    assert dead.read_bytes() == b""
+    assert processor.read_failures(dead) == []
+    assert list(dead.parent.iterdir()) == [dead]
+
+
+def test_a_write_that_fails_leaves_the_earlier_file_alone(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS))
+    result.write_failures(dead)
+    before = dead.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device", str(dead))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        Processor(pipeline=parse >> convert).execute(to_inputs(["x"])).write_failures(dead)
+
+    assert dead.read_bytes() == before
+    assert list(dead.parent.iterdir()) == [dead]
+
+
+BAD_LINES: list[tuple[str, str]] = [
+    ("{not json", "Expecting property name"),
+    ("[1, 2]", r"\$: an error response is an object, got list"),
+    ('{"payload": {}}', r"\$.input_id: missing"),
+    ('{"input_id": "doc_9"}', r"\$.payload: missing; input 'doc_9'"),
+    ('{"input_id": "doc_9", "payload": {"step": "conversion"}}', r"'doc_9' has no data to go on with"),
+    ('{"input_id": "d", "payload": {"data": 1}, "retry": {"data": 7}}', "expected `str`, got `int`"),
+    ('{"input_id": "d", "payload": {"data": 1}, "retry": {"retry_count": "x"}}', r"\$.retry_count"),
+    ("[" * 100_000, "recursion"),
+]
+
+
+@pytest.mark.parametrize(("line", "problem"), BAD_LINES, ids=[problem for _, problem in BAD_LINES])
+def test_a_line_that_cannot_be_read_is_named_and_costs_no_other(line: str, problem: str, dead: Path) -> None:
+    processor = Processor(pipeline=parse >> convert)
+    processor.execute(to_inputs(TEXTS)).write_failures(dead)
+    whole = processor.read_failures(dead)
+    first, second = dead.read_text().splitlines()
+    dead.write_text(f"{first}\n\n{line}\n{second}\n")
+
+    with pytest.raises(DeadLettersDamaged, match=problem) as caught:
+        processor.read_failures(dead)
+
+    assert [number for number, _ in caught.value.problems] == [3]
+    assert f"{dead}: line 3: " in str(caught.value)
+    assert caught.value.inputs == whole
+    assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
+
+
+def test_an_edited_payload_that_no_longer_fits_fails_with_its_path(dead: Path) -> None:
+    processor = Processor(pipeline=parse >> convert)
+    processor.execute(to_inputs(TEXTS[1:2])).write_failures(dead)
+    dead.write_text(dead.read_text().replace('"20.20"', "[20.2]", 1))
+
+    (failed,) = processor.execute(processor.read_failures(dead)).failed
+
+    assert (failed.step, failed.kind) == ("resume", "invalid")
+    assert "$.amount" in failed.message
+
+
+def test_an_error_response_written_elsewhere_can_be_read(dead: Path) -> None:
+    payload = {"step": "conversion", "data": {"day": "2026-11-24", "amount": "1", "currency": "USD"}}
+    dead.write_text(json.dumps({"input_id": "doc_1", "success": False, "payload": payload}))
+
+    result = Processor(pipeline=parse >> convert_all).execute(read_failures(dead, parse >> convert_all))
+
+    assert result.output == [Decimal("0.5")]
+
+
+class Handle:
+    """Something that no codec writes."""
+
+
+@step("opening")
+def open_it(name: str) -> Handle:
+    return Handle()
+
+
+@step("reading")
+def read_it(handle: Handle) -> int:
+    raise OSError("gone")
+
+
+def test_data_that_cannot_be_stored_is_told_and_the_input_starts_over(dead: Path) -> None:
+    processor = Processor(pipeline=open_it >> read_it)
+    processor.execute(to_inputs(["a"])).write_failures(dead)
+
+    (line,) = lines_of(dead)
+    (again,) = processor.read_failures(dead)
+
+    assert line["payload"]["data"] is None
+    assert "Handle" in line["retry"]["problem"]
+    assert (again.data, again.payload) == ("a", None)
+
+
+def test_an_input_with_nothing_that_can_be_stored_is_named_when_read(dead: Path) -> None:
+    processor = Processor(pipeline=step("reading")(read_it.fn))
+    processor.execute(to_inputs([Handle()])).write_failures(dead)
+
+    with pytest.raises(DeadLettersDamaged, match="line 1: input 'input-1' has no data to go on with"):
+        processor.read_failures(dead)
+
+
+@step("size")
+def size_of(name: Handle) -> int:
+    return 1
+
+
+@step("half")
+def half_of(number: int) -> float:
+    return 1 / (number - 1)
+
+
+@step("half")
+def half_again(number: int) -> float:
+    return number / 2
+
+
+def test_an_input_that_cannot_be_stored_goes_on_with_what_entered_the_failed_step(dead: Path) -> None:
+    Processor(pipeline=size_of >> half_of).execute(to_inputs([Handle()])).write_failures(dead)
+    repaired = Processor(pipeline=size_of >> half_again)
+
+    result = repaired.execute(repaired.read_failures(dead))
+
+    assert result.output == [0.5]
+
+
+def test_an_offender_comes_back_with_the_payload_it_had(dead: Path) -> None:
+    resumed = Payload(step="conversion", data=Line(date(2026, 1, 1), Decimal(3), "EUR"))
+    stray = ProcessorInput(input_id="doc_1", account_id="other", data="never parsed", payload=resumed)
+    processor = Processor(pipeline=parse >> convert, account_id="acc")
+    processor.execute([stray]).write_failures(dead)
+
+    (again,) = processor.read_failures(dead)
+    (line,) = lines_of(dead)
+
+    assert line["step"] == "prevalidation"
+    assert isinstance(again.payload, Payload)
+    assert (again.payload.step, again.payload.data) == ("conversion", resumed.data)
+
+
+COPIES: list[Callable[[Any], Any]] = [lambda it: pickle.loads(pickle.dumps(it)), lambda it: msgspec.structs.replace(it)]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["pickled", "replaced"])
+def test_a_copied_result_asks_for_the_pipeline(
+    copied: Callable[[ProcessingResult], ProcessingResult], dead: Path
+) -> None:
+    result = Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS))
+    copy = copied(result)
+
+    with pytest.raises(InvalidSetting, match="pass pipeline="):
+        copy.write_failures(dead)
+
+    assert copy == result
+    assert copy.write_failures(dead, parse >> convert) == 2
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), unique_by=lambda pair: pair[0], max_size=5))
+def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]) -> None:
+    path = tmp_path_factory.mktemp("letters") / "dead.jsonl"
+    fail = step("fail")(_fail)
+    inputs = [ProcessorInput(input_id=key, data=text) for key, text in pairs]
+    result = Processor(pipeline=fail).execute(inputs)
+
+    result.write_failures(path)
+
+    assert read_failures(path, fail >> step("after")(str)) == result.retry_inputs()
+
+
+def _fail(text: str) -> str:
+    raise ValueError(f"{text}\udc80")
