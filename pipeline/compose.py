@@ -6,7 +6,7 @@ from asyncio import run as run_to_the_end
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from types import NoneType
-from typing import Any, Generic, Never, is_typeddict, overload
+from typing import Any, Generic, Never, TypeAlias, is_typeddict, overload
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -28,6 +28,9 @@ A_contra = TypeVar("A_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True, default=Never)
 V_co = TypeVar("V_co", covariant=True)
+
+At: TypeAlias = int | str | Step[Any, Any, Any]
+"""Where a pipeline is cut: a place from 0, the name of a step, or the step itself."""
 
 
 class StepFailure(msgspec.Struct, Generic[V_co], frozen=True):
@@ -112,6 +115,8 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     @overload
     def __getitem__(self, at: int | str, /) -> Step[Any, Any, Any]: ...
     @overload
+    def __getitem__(self, at: slice[None, None, None], /) -> Pipeline[A_contra, B_co, E_co]: ...
+    @overload
     def __getitem__(self, at: slice[Step[X, Any, Any], None, None], /) -> Pipeline[X, B_co, E_co]: ...
     @overload
     def __getitem__(self, at: slice[None, Step[X, Any, Any], None], /) -> Pipeline[A_contra, X, E_co]: ...
@@ -122,7 +127,7 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     @overload
     def __getitem__(self, at: slice[None, int | str, None], /) -> Pipeline[A_contra, Any, E_co]: ...
     @overload
-    def __getitem__(self, at: slice[Any, Any, None], /) -> Pipeline[Any, Any, E_co]: ...
+    def __getitem__(self, at: slice[At | None, At | None, None], /) -> Pipeline[Any, Any, E_co]: ...
     def __getitem__(self, at: int | str | slice[Any, Any, Any], /) -> Step[Any, Any, Any] | Pipeline[Any, Any, Any]:
         if not isinstance(at, slice):
             return self._steps[at if isinstance(at, int) else self.index(at)]

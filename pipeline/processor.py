@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, overload
+from typing import Any, Generic
 
 import msgspec
 from typing_extensions import TypeVar, Unpack
@@ -32,9 +32,7 @@ from runners import Runner, SequentialRunner
 
 A = TypeVar("A", default=Any)
 B = TypeVar("B", default=Any)
-R = TypeVar("R", default=Any)
-A0 = TypeVar("A0")
-B0 = TypeVar("B0")
+R = TypeVar("R", default=list[B])
 
 _LOGGER = logging.getLogger("pipeline")
 
@@ -54,29 +52,12 @@ class Processor(Generic[A, B, R]):
     (False, [('input-2', 'invert', 'division by zero')])
     """
 
-    @overload
-    def __init__(
-        self: Processor[A0, B0, list[B0]],
-        *,
-        name: str = ...,
-        pipeline: Pipeline[A0, B0, Any] | Step[A0, B0, Any],
-        **options: Unpack[Options],
-    ) -> None: ...
-    @overload
     def __init__(
         self,
         *,
-        name: str = ...,
         pipeline: Pipeline[A, B, Any] | Step[A, B, Any],
-        aggregate: Callable[[Sequence[B]], R],
-        **options: Unpack[Options],
-    ) -> None: ...
-    def __init__(
-        self,
-        *,
-        pipeline: Pipeline[Any, Any, Any] | Step[Any, Any, Any],
         name: str = "processor",
-        aggregate: Callable[[Sequence[Any]], Any] = collect,
+        aggregate: Callable[[Sequence[B]], R] = collect,  # type: ignore[assignment]  # it gives R's default
         **options: Unpack[Options],
     ) -> None:
         self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
