@@ -140,16 +140,16 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
 
     def __call__(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
         """Run one value through every step, without policies. Async steps are run to their end."""
-        return (
-            self._result(walk(self._calls, 0, value, [0])) if not self.is_async else run_to_the_end(self.acall(value))
-        )
+        if self.is_async:
+            return run_to_the_end(self.acall(value))
+        return self._result(walk(self._calls, 0, value, [0])[0])
 
     async def acall(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
         """``__call__`` for a caller with a running event loop."""
         clock_ns = [0]
-        end = walk(self._calls, 0, value, clock_ns)
+        end = walk(self._calls, 0, value, clock_ns)[0]
         while isinstance(end, Waiting):
-            end = walk(self._calls, 0, end.value, clock_ns, await end.answered())
+            end = walk(self._calls, end.place, end.value, clock_ns, await end.answered())[0]
         return self._result(end)
 
     def resume(self, at: str | Step[Any, Any, Any], value: Any) -> Result[B_co, StepFailure[E_co | Exception]]:
@@ -158,7 +158,7 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
 
     @cached_property
     def _calls(self) -> tuple[Call, ...]:
-        return tuple(_bare(step) for step in self._steps)
+        return tuple(_bare(place, step) for place, step in enumerate(self._steps))
 
     def _result(self, end: Any) -> Result[Any, Any]:
         if not isinstance(end, Stop):
@@ -232,9 +232,9 @@ def _checked(steps: tuple[Any, ...]) -> tuple[Step[Any, Any, Any], ...]:
     return steps
 
 
-def _bare(step: Step[Any, Any, Any]) -> Call:
+def _bare(place: int, step: Step[Any, Any, Any]) -> Call:
     fn = _with_context(step) if step.wants_context else step.fn
-    return Call(step, _awaiting(fn) if step.is_async else fn)
+    return Call(place, step, _awaiting(fn) if step.is_async else fn)
 
 
 def _with_context(step: Step[Any, Any, Any]) -> Callable[[Any], Any]:

@@ -26,8 +26,10 @@ def describe(error: Any) -> tuple[str, str]:
     >>> describe(ValueError("no total")), describe("no total")
     (('ValueError', 'no total'), ('Failure', 'no total'))
     """
-    name = "Failure" if isinstance(error, str) else type(error).__name__
-    return name, bounded(_text_of(error))
+    if isinstance(error, str):
+        return "Failure", bounded(error)
+    text = _text_of(error)
+    return type(error).__name__, text if len(text) <= MESSAGE_LIMIT else bounded(text)
 
 
 def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -41,23 +43,22 @@ def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def frames_of(error: Any) -> tuple[Frame, ...]:
     """Where an exception was raised, outermost first, without this package's own frames at the outside."""
-    at: TracebackType | None = getattr(error, "__traceback__", None) if isinstance(error, BaseException) else None
+    if not isinstance(error, BaseException):
+        return ()
+    at: TracebackType | None = error.__traceback__
+    while at is not None and at.tb_frame.f_code.co_filename.startswith(_HERE):
+        at = at.tb_next
     frames: list[Frame] = []
     while at is not None:
         code = at.tb_frame.f_code
-        if frames or not code.co_filename.startswith(_HERE):
-            frames.append((code.co_filename, at.tb_lineno, code.co_name))
+        frames.append((code.co_filename, at.tb_lineno, code.co_name))
         at = at.tb_next
-    return tuple(frames[-FRAME_LIMIT:])
+    return tuple(frames if len(frames) <= FRAME_LIMIT else frames[-FRAME_LIMIT:])
 
 
 def _text_of(error: Any) -> str:
-    if isinstance(error, str):
-        return error
     try:
-        message = getattr(error, "message", None)
-        if isinstance(message, str) and not isinstance(error, BaseException):
-            return message
-        return str(error)
+        message = None if isinstance(error, BaseException) else getattr(error, "message", None)
+        return message if isinstance(message, str) else str(error)
     except Exception as broken:  # noqa: BLE001 - an error that cannot say what it is must not hide that it happened
         return f"<no message: {type(error).__name__}.__str__ raised {type(broken).__name__}>"

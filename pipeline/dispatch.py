@@ -6,10 +6,9 @@ run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from functools import partial
 from typing import Any, cast
 
-from pipeline.engine import Program, arun_one, run_one
+from pipeline.engine import Program, work_of
 from pipeline.errors import StopNow
 from pipeline.interrupts import asking_to_stop
 from pipeline.model import ProcessorInput
@@ -53,7 +52,7 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
 def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
     """What the runner maps over the starts."""
     program = Program(run.pipeline, run.context.run_id or "", run.settings.scope, type(runner).pulse)
-    return partial(arun_one if runner.awaits else run_one, program)
+    return work_of(program, on_loop=runner.awaits)
 
 
 def _nothing() -> None:

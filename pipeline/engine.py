@@ -1,7 +1,7 @@
 """One input through the steps that remain, in a worker.
 
-``run_one(program, start)`` is the function that runners map; ``partial(run_one, program)`` pickles.
-``arun_one`` is its twin for event loops. Both drive the one loop in ``walk``.
+``work_of(program, …)`` is the function that runners map: ``run_one`` with the program filled in, which pickles,
+or ``arun_one``, its twin for event loops. Both drive the one loop in ``walk``.
 """
 
 # pyright: basic
@@ -10,29 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from functools import cached_property
+from functools import cached_property, partial
+from sys import maxsize
 from threading import Thread
 from time import perf_counter_ns
 from typing import Any, TypeAlias
 
 from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
-from pipeline.model import Attempt
 from pipeline.step import Step
-from pipeline.stepcontext import POSITION, StepContext
-from pipeline.walk import Call, Stop, Tried, Waiting, walk
+from pipeline.stepcontext import POSITION, WORKERS, StepContext
+from pipeline.walk import Call, Trace, Waiting, walk
 
 Start: TypeAlias = tuple[str, int, Any]
 """What a worker gets: ``input_id``, index of the first step to run, and the value that enters it."""
 
-Trace: TypeAlias = tuple[Any, list[int], tuple[Attempt, ...]]
-"""What a worker gives back: the output or a ``Stop``, the clock readings, the failed tries of steps that succeeded.
-Plain tuples, because they pickle three times faster than Structs."""
-
 Pulse: TypeAlias = Callable[[int, float | None], None]
 
-IDLE: Start = ("", -1, None)
-"""A start that does nothing; it gives the consumer a turn."""
+IDLE: Start = ("", maxsize, None)
+"""A start behind the last step: nothing runs, and the consumer is given a turn."""
 
 
 class Program:
@@ -80,55 +76,53 @@ class Program:
             fn = _pulsing(fn, self.pulse, place, step.policies.timeout_s)
         if step.is_async or in_thread:
             fn = _awaited(fn)
-        return Call(step, fn)
+        return Call(place, step, fn)
 
 
-def run_one(program: Program, start: Start) -> Trace | None:
+def work_of(program: Program, on_loop: bool) -> Callable[[Start], Any]:
+    """The function that a runner maps; ``on_loop`` when it awaits what the function returns."""
+    if on_loop:
+        return partial(arun_one, program)
+    return partial(run_to_its_end if program.is_async else run_one, program)
+
+
+def run_one(program: Program, start: Start) -> Trace:
     """Take one input through the steps that remain. Never raises, whatever a step does."""
-    input_id, index, value = start
-    if index < 0 or program.is_async:
-        return _run_to_the_end(arun_one(program, start, program.calls)) if index >= 0 else None
     clock_ns = [perf_counter_ns()]
-    POSITION.set((program, input_id, index, clock_ns))
-    end = walk(program.calls, index, value, clock_ns)
-    return _trace(end, clock_ns) if type(end) in ENDS else (end, clock_ns, ())
+    return walk(program.calls, start[1], start[2], clock_ns)
 
 
-async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace | None:
+WORKERS.add(run_one.__code__)
+
+
+async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace:
     """``run_one`` on an event loop; sync steps run in threads. Cancellation goes through."""
-    input_id, index, value = start
-    if index < 0:
-        return None
     calls = program.threaded_calls if calls is None else calls
     clock_ns = [perf_counter_ns()]
-    POSITION.set((program, input_id, index, clock_ns))
-    end = walk(calls, index, value, clock_ns, None, PASSING)
+    POSITION.set((program, start, clock_ns))
+    end, _, attempts = walk(calls, start[1], start[2], clock_ns, None, PASSING)
     while type(end) is Waiting:
-        end = walk(calls, index, end.value, clock_ns, await end.answered(), PASSING)
-    return _trace(end, clock_ns)
+        end, _, attempts = walk(calls, end.place, end.value, clock_ns, await end.answered(), PASSING)
+    readings = clock_ns.copy()
+    clock_ns.clear()  # tasks that a step left behind: the input is done
+    return end, readings, attempts
 
 
 PASSING = (StopNow, asyncio.CancelledError)
 """What goes through an async step: the second Ctrl-C, and the cancellation of the task it runs in."""
 
 
-ENDS = frozenset({Stop, Tried})
-"""Ends that are not simply the output."""
+def run_to_its_end(program: Program, start: Start) -> Trace:
+    """``run_one`` for async steps on a runner without an event loop: a loop of their own per input."""
+    return _run_to_the_end(arun_one(program, start, program.calls))
 
 
-def _trace(end: Any, clock_ns: list[int]) -> Trace:
-    readings = clock_ns.copy()
-    clock_ns.clear()  # the input is done: from here on StepContext.current() is None
-    return (end.answer, readings, end.attempts) if type(end) is Tried else (end, readings, ())
-
-
-def _run_to_the_end(coroutine: Coroutine[Any, Any, Trace | None]) -> Trace | None:
-    """Run async steps on a runner without an event loop: a loop of their own per input."""
+def _run_to_the_end(coroutine: Coroutine[Any, Any, Trace]) -> Trace:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    answers: list[Trace | None] = []
+    answers: list[Trace] = []
     context = copy_context()
     thread = Thread(target=lambda: answers.append(context.run(asyncio.run, coroutine)))
     thread.start()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from returns.result import Result
 
 from pipeline.compose import Pipeline
-from pipeline.engine import IDLE, Start, Trace
+from pipeline.engine import IDLE, Start
 from pipeline.errors import JournalError
 from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from pipeline.settle import Dispatched, Settler, as_given, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import reason_to_stop
+from pipeline.walk import Trace
 from runners import Crash
 
 READY_LIMIT = 1_000
@@ -167,7 +168,7 @@ class RunInProgress:
 
     # in: what the runner gives back
 
-    def take(self, position: int, result: Result[Trace | None, Crash]) -> Iterator[Arrival]:
+    def take(self, position: int, result: Result[Trace, Crash]) -> Iterator[Arrival]:
         """The outcomes that are final now that the runner gave ``result`` for ``position``."""
         yield from self.waiting()
         dispatched = self.dispatched.pop(position)
@@ -176,7 +177,7 @@ class RunInProgress:
             outcome = self.settler.settle(dispatched, result)
             yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
 
-    def _unchanged(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Dispatched:
+    def _unchanged(self, dispatched: Dispatched, result: Result[Trace, Crash]) -> Dispatched:
         """The input as it was given, where a step changed its data."""
         item = as_given(dispatched, result)
         if item is dispatched.item:

@@ -14,10 +14,9 @@ import msgspec
 from returns.result import Result, Success
 
 from pipeline import fingerprint, snapshot
-from pipeline.engine import Trace
 from pipeline.model import Attempt, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code, Refuse, Run, Skip
-from pipeline.walk import Stop
+from pipeline.walk import Stop, Trace
 from runners import Crash
 
 
@@ -36,7 +35,7 @@ class Settler:
         self.names = names
         self.code = code
 
-    def settle(self, dispatched: Dispatched, result: Result[Trace | None, Crash]) -> Outcome[Any]:
+    def settle(self, dispatched: Dispatched, result: Result[Trace, Crash]) -> Outcome[Any]:
         """The outcome of an input that came back."""
         if type(result) is not Success:
             return self.crashed(dispatched, result.failure())
@@ -78,7 +77,7 @@ class Settler:
             kind=end.kind,
             retryable=end.retryable,
             frames=end.frames,
-            attempts=end.attempts,
+            attempts=_with_the_last(end, step, clock_ns),
             steps=steps,
             clock_ns=clock_ns,
         )
@@ -123,11 +122,29 @@ class Settler:
         )
 
 
-def as_given(dispatched: Dispatched, result: Result[Trace | None, Crash]) -> ProcessorInput[Any]:
+def _end_of(trace: Trace) -> object:
+    return trace[0]
+
+
+def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Attempt, ...]:
+    """Every failed try, also the only one of a step without a retry policy."""
+    if end.attempts and end.attempts[-1].step == step:
+        return end.attempts
+    only = Attempt(
+        step=step,
+        exception=end.exception,
+        message=end.message,
+        kind=end.kind,
+        duration_s=(clock_ns[-1] - clock_ns[-2]) / 1e9,
+        frames=end.frames,
+    )
+    return (*end.attempts, only)
+
+
+def as_given(dispatched: Dispatched, result: Result[Trace, Crash]) -> ProcessorInput[Any]:
     """The input as it was before its steps ran, where one of them changed its data in this process."""
     item = dispatched.item
-    trace = result.value_or(None)
-    end = trace[0] if trace is not None else None
+    end = result.map(_end_of).value_or(None)
     if type(end) is not Stop or dispatched.decision.value is not item.data:
         return item
     data = snapshot.restore(item.data, end.first)

@@ -20,14 +20,15 @@ from uuid import UUID
 
 import msgspec
 
-SCALARS: Final = (bool, int, float, complex, str, bytes, NoneType, range, Decimal, Fraction, UUID)
+SCALARS: Final = (bool, int, float, complex, str, bytes, range, Decimal, Fraction, UUID)
 TIMES: Final = (date, datetime, time, timedelta, timezone)
 
 Snapshot: TypeAlias = bytes | None
 """The pickled value, or ``None`` where the value itself serves."""
 
 IMMUTABLE: set[type] = {*SCALARS, *TIMES}
-"""Types known to be immutable all the way down; grows as types are met. Guard: adding to a set is atomic."""
+"""Types known to be immutable all the way down; grows as types are met. Guard: adding to a set is atomic.
+Not ``None``, which as an answer means something else (see ``walk``)."""
 
 _MUTABLE: set[type] = {dict, list, set, bytearray, tuple, frozenset}
 _UNCOPYABLE: set[type] = set()
@@ -36,6 +37,8 @@ _UNCOPYABLE: set[type] = set()
 def take(value: object) -> Snapshot:
     """Remember ``value`` as it is now. Callers skip this when ``type(value) in IMMUTABLE``."""
     kind = type(value)
+    if value is None:
+        return None
     if kind not in _MUTABLE and _is_immutable(kind):
         IMMUTABLE.add(kind)
         return None
@@ -62,7 +65,7 @@ def restore(value: Any, snapshot: Snapshot) -> Any:
 
 def _is_immutable(declared: Any) -> bool:
     """Whether values of a declared type cannot change, as far as its declaration says."""
-    if declared in (*SCALARS, *TIMES, None):
+    if declared in (*SCALARS, *TIMES, NoneType, None):
         return True
     origin = get_origin(declared)
     if origin is Literal:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextvars import ContextVar
-from typing import Protocol, TypeAlias
+from contextvars import Context, ContextVar, copy_context
+from inspect import currentframe
+from types import CodeType, FrameType
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -19,12 +21,51 @@ class RunFacts(Protocol):
     names: tuple[str, ...]
 
 
-Position: TypeAlias = tuple[RunFacts, str, int, list[int]]
-"""Where one input is: its run, its id, the step it started at, and the clock readings, one more than steps done.
-A plain tuple, because one is made for every input. The input is done when all steps are, or readings are gone."""
+Position: TypeAlias = tuple[RunFacts, tuple[str, int, Any], list[int]]
+"""Where one input is: its run, what its worker got (its id, the step it started at, the value), and the clock
+readings, one more than steps done. Readings that are gone say that the input is done."""
 
 POSITION: ContextVar[Position | None] = ContextVar("pipeline_position", default=None)
+"""The position of an input on an event loop, or of one whose step goes on in another thread (``carried``)."""
+
 TRY: ContextVar[tuple[int, float | None]] = ContextVar("pipeline_try", default=(1, None))
+
+WORKERS: set[CodeType] = set()
+"""The code of the functions that take an input through its steps, and keep its position in their first local
+variables. A frame that runs one of them tells where its input is, so that nobody pays who does not ask:
+setting a context variable for every input costs as much as a step does."""
+
+
+def here() -> Position | None:
+    """The position of the input whose step is calling: the innermost, where pipelines are nested."""
+    on_loop = POSITION.get()
+    if on_loop is not None and not on_loop[2]:
+        on_loop = None
+    on_stack = _on_stack()
+    if on_loop is None or on_stack is None:
+        return on_loop or on_stack
+    return max(on_loop, on_stack, key=_began)
+
+
+def carried() -> Context:
+    """A copy of this context for a thread that goes on with the step: there, too, the step is told where it is."""
+    context = copy_context()
+    context.run(POSITION.set, here())
+    return context
+
+
+def _on_stack() -> Position | None:
+    frame: FrameType | None = currentframe()
+    while frame is not None:
+        if frame.f_code in WORKERS:
+            known = frame.f_locals
+            return known["program"], known["start"], known["clock_ns"]
+        frame = frame.f_back
+    return None
+
+
+def _began(position: Position) -> int:
+    return position[2][0]
 
 
 class StepContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,13 +88,16 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def current(cls) -> StepContext | None:
-        """The context of the step that is calling, or ``None`` outside of a step."""
-        position = POSITION.get()
+        """The context of the step that is calling, or ``None`` outside of a step.
+
+        Threads that a sync step starts itself are not told: hand the context on to them. Tasks of an async step are.
+        """
+        position = here()
         if position is None:
             return None
-        run, input_id, start, clock_ns = position
+        run, (input_id, start, _), clock_ns = position
         place = start + len(clock_ns) - 1
-        if not clock_ns or place >= len(run.names):
+        if place >= len(run.names):
             return None
         step = run.names[place]
         attempt, deadline = TRY.get()

@@ -3,9 +3,9 @@
 ``walk`` never awaits and never sleeps: it decides and returns, and what must be awaited is awaited by its caller,
 who then comes back with the answer. So there is one loop for threads, processes and event loops.
 
-    walk ──▶ value          every call succeeded
-         ──▶ Stop           a call failed, or asked to be set aside
-         ──▶ Waiting        a call returned something to await: await it, then walk on with ``answered``
+    walk ──▶ the last value     every call succeeded
+         ──▶ Stop               a call failed, or asked to be set aside
+         ──▶ Waiting            a call returned something to await: await it, then walk on with ``answered``
 """
 
 # pyright: basic
@@ -27,11 +27,12 @@ from pipeline.step import Step
 
 
 class Call:
-    """A step made ready to be called: its function under its policies, and the step itself for its name and rules."""
+    """A step made ready to be called: its function under its policies, its place, and the step itself for its rules."""
 
-    __slots__ = ("fn", "may_return_none", "step")
+    __slots__ = ("fn", "may_return_none", "place", "step")
 
-    def __init__(self, step: Step[Any, Any, Any], fn: Callable[[Any], Any]) -> None:
+    def __init__(self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any]) -> None:
+        self.place: int = place
         self.step: Step[Any, Any, Any] = step
         self.fn: Callable[[Any], Any] = fn
         self.may_return_none: bool = step.may_return_none
@@ -40,8 +41,10 @@ class Call:
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """Where one input stopped. ``index`` is the step's place in the pipeline; ``data`` is what entered it.
 
-    ``parked`` is why it was set aside without a failure. ``error``, and ``first``, the snapshot of what entered the
-    first step, stay in the process where they were made: elsewhere the input cannot have been changed.
+    ``attempts`` are the failed tries of steps that succeeded, and those of this step where a guard made them;
+    an only try is told by the other fields. ``parked`` is why it was set aside without a failure. ``error``, and
+    ``first``, the snapshot of what entered the first step, stay in the process where they were made: elsewhere the
+    input cannot have been changed.
     """
 
     index: int
@@ -87,9 +90,10 @@ Kept = tuple[Snapshot, Snapshot, tuple[Attempt, ...]]
 
 
 class Waiting(msgspec.Struct):
-    """A call that has to be awaited, the value that entered it, and what ``walk`` keeps of it."""
+    """A call that has to be awaited, its place, the value that entered it, and what ``walk`` keeps of it."""
 
     awaitable: Awaitable[Any]
+    place: int = 0
     value: Any = None
     kept: Kept = (None, None, ())
 
@@ -113,7 +117,9 @@ def _raises(error: BaseException) -> Callable[[Any], Any]:
     return raise_again
 
 
-MARKS = frozenset({Waiting, Tried, Refusal})
+Trace = tuple[Any, list[int], tuple[Attempt, ...]]
+"""How far a value came: the last value, a ``Stop`` or a ``Waiting``; the clock readings; the failed tries of steps
+that succeeded. Plain tuples, because they pickle three times faster than Structs."""
 
 
 def walk(  # noqa: C901 - the one loop, kept flat because every call costs every step
@@ -124,80 +130,100 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
     answered: Answered | None = None,
     let_pass: tuple[type[BaseException], ...] = (StopNow,),
     clock: Callable[[], int] = perf_counter_ns,
-) -> Any:
-    """Take ``value`` on from step ``start``: the last value (``Tried`` if tries failed), a ``Stop`` or a ``Waiting``.
+) -> Trace:
+    """Take ``value`` on from step ``start`` to the end, a ``Stop`` or a ``Waiting``.
 
-    ``clock_ns`` holds a reading from before the first step and one after each; so it also says how far the value is.
+    ``clock_ns`` holds a reading from before the first step; one after each is added.
     Exceptions of the kinds ``let_pass`` go through: they mean this run, not this input. So do those with a true
     ``ends_worker``, which a runner raises in a worker it is about to end; it knows why, and says so itself.
     """
-    done = start + len(clock_ns) - 1
+    before: Snapshot = None
     first: Snapshot = None
     attempts: tuple[Attempt, ...] = ()
-    for call in calls[done:] if done else calls:
-        fn, before = call.fn, None
-        if answered is not None:
-            fn, (before, first, attempts) = answered
-            answered = None
-        elif type(value) not in IMMUTABLE:
+    may_change = type(value) not in IMMUTABLE
+    if start:
+        calls = calls[start:]
+    if answered is not None:
+        fn, (before, first, attempts) = answered
+        calls, may_change = (Call(start, calls[0].step, fn), *calls[1:]), False
+    for call in calls:
+        fn = call.fn
+        if may_change:
             before = snapshot.take(value)
-            if call is calls[0]:
+            if len(clock_ns) == 1:
                 first = before
         try:
             answer = fn(value)
         except BaseException as error:
-            if isinstance(error, let_pass) or getattr(error, "ends_worker", False):
+            if type(error) not in ORDINARY and goes_through(error, let_pass):
                 raise
             clock_ns.append(clock())
-            return stop(call, start + len(clock_ns) - 2, error, value, (before, first, attempts))
+            return stop(call, error, value, (before, first, attempts)), clock_ns, ()
         clock_ns.append(clock())
         kind = type(answer)
+        if kind in IMMUTABLE:  # the commonest first: a plain value that no step can change
+            value, before, may_change = answer, None, False
+            continue
         if kind is Success:
             value = answer._inner_value  # what unwrap() returns, without the call
         elif kind is Failure:
-            return stop(call, start + len(clock_ns) - 2, answer._inner_value, value, (before, first, attempts))
-        elif kind in MARKS:
-            if kind is Tried:
-                attempts += answer.attempts
-                value = answer.answer
-            elif kind is Refusal:
-                return refuse(start + len(clock_ns) - 2, answer, value, (before, first, attempts))
-            else:
-                clock_ns.pop()
-                answer.value, answer.kept = value, (before, first, attempts)
-                return answer
+            return stop(call, answer._inner_value, value, (before, first, attempts)), clock_ns, ()
+        elif kind is Tried:
+            attempts += answer.attempts
+            value = answer.answer
+        elif kind is Refusal:
+            return refuse(call, answer, value, (before, first, attempts)), clock_ns, ()
+        elif kind is Waiting:
+            clock_ns.pop()
+            answer.place, answer.value, answer.kept = call.place, value, (before, first, attempts)
+            return answer, clock_ns, ()
         elif answer is None and not call.may_return_none:
             forgotten = call.step.forgotten_return()
-            return stop(call, start + len(clock_ns) - 2, forgotten, value, (before, first, attempts))
+            return stop(call, forgotten, value, (before, first, attempts)), clock_ns, ()
         else:
             value = answer
-    return Tried(value, attempts) if attempts else value
+        before, may_change = None, type(value) not in IMMUTABLE
+    return value, clock_ns, attempts
 
 
-def stop(call: Call, index: int, error: Any, value: Any, kept: Kept) -> Stop:
+ORDINARY: set[type] = set()
+"""Kinds of exception known to be an input's own failure; grows as kinds are met. Guard: adding to a set is atomic."""
+
+ORDINARY_LIMIT = 1_000
+"""Kinds that are remembered: a program that makes exception classes as it goes must not fill memory."""
+
+
+def goes_through(error: BaseException, let_pass: tuple[type[BaseException], ...]) -> bool:
+    """Whether an exception means the run or its worker, not the input. Callers skip this for ``ORDINARY`` kinds."""
+    if isinstance(error, let_pass) or getattr(error, "ends_worker", False):
+        return True
+    if isinstance(error, Exception) and len(ORDINARY) < ORDINARY_LIMIT:
+        ORDINARY.add(type(error))
+    return False
+
+
+def stop(call: Call, error: Any, value: Any, kept: Kept) -> Stop:
     """The end of an input that failed at its only try of this step."""
     before, first, earlier = kept
     exception, message = describe(error)
-    frames = frames_of(error)
-    only = Attempt(step=call.step.name, exception=exception, message=message, frames=frames)
     return Stop(
-        index=index,
+        index=call.place,
         exception=exception,
         message=message,
         data=value if before is None else snapshot.restore(value, before),
-        frames=frames,
-        attempts=(*earlier, only),
+        frames=frames_of(error),
+        attempts=earlier,
         error=error,
         first=first,
     )
 
 
-def refuse(index: int, refusal: Refusal, value: Any, kept: Kept) -> Stop:
+def refuse(call: Call, refusal: Refusal, value: Any, kept: Kept) -> Stop:
     """The end of an input whose guard gave up, or set it aside."""
     before, first, earlier = kept
     exception, message = describe(refusal.error)
     return Stop(
-        index=index,
+        index=call.place,
         exception=exception,
         message=message,
         data=value if before is None else snapshot.restore(value, before),
