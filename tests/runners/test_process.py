@@ -196,11 +196,11 @@ def test_a_slow_source_does_not_hold_results_back() -> None:
                 time.sleep(0.05)
             yield 0.0
 
-    pulled_when_arrived = []
-    source = inputs()
-    for position, _ in ProcessRunner(2).stream(sleep_for, source):
-        pulled_when_arrived.append((position, time.monotonic()))
-    arrivals = dict(pulled_when_arrived)
+    arrivals: dict[int, float] = {}
+    with ProcessRunner(2) as runner:
+        runner.run(sleep_for, [0.0] * 10)  # workers that are there already: their start is another matter
+        for position, _ in runner.stream(sleep_for, inputs()):
+            arrivals[position] = time.monotonic()
 
     assert max(arrivals[position] for position in range(150)) < arrivals[199] - 1.0
 
