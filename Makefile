@@ -72,6 +72,7 @@ wheel: .venv/tests.stamp ## build the wheel and use it where nothing else is ins
 	$(UV) venv --quiet --python $(BIN)/python .build/wheel
 	$(UV) pip install --quiet --python .build/wheel --constraint tests/requirements.txt .build/dist/*.whl
 	.build/wheel/bin/python -I -W error tests/acceptance/installed_wheel.py .build/dist/*.whl
+	$(UV) pip install --quiet --python .build/wheel --constraint tests/requirements.txt hypothesis pytest
 	$(BIN)/python tests/acceptance/verify_types.py .build/wheel pipeline runners
 
 .PHONY: test-all-pythons

@@ -31,7 +31,9 @@ LOCKS = {  # the requirement file, and what it pins
 OPTIONAL = {  # an optional package, and where alone it is imported
     "dask": "runners/dask",
     "distributed": "runners/dask",
+    "hypothesis": "pipeline/testing/",
     "psycopg": "pipeline/journal/postgres",
+    "pytest": "pipeline/testing/stepslice_pytest",
     "ray": "runners/ray",
 }
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)[^\n]*((?:\n {4}--hash=sha256:[0-9a-f]{64}(?: \\)?)+)$", re.MULTILINE)

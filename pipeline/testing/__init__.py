@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.testing import faults
 from pipeline.testing.clock import FakeClock
+from pipeline.testing.faults import Fault, FaultRaised
+from pipeline.testing.fixtures import MakeProcessor
+from pipeline.testing.outcomes import assert_outcome
+from pipeline.testing.recorder import Recorded, RecordingRunner
 
-__all__ = ["FakeClock"]
+__all__ = [
+    "FakeClock",
+    "Fault",
+    "FaultRaised",
+    "MakeProcessor",
+    "Recorded",
+    "RecordingRunner",
+    "assert_outcome",
+    "faults",
+]

@@ -10,7 +10,7 @@ import pipeline
 import runners
 from pipeline import Failure, Processor, ProcessorInput, Result, Success, step
 
-OPTIONAL = {"dask", "distributed", "psycopg", "ray"}
+OPTIONAL = {"dask", "distributed", "hypothesis", "psycopg", "pytest", "ray"}
 repaired = False
 read: list[str] = []
 
@@ -26,11 +26,12 @@ def doubling(number: int) -> Result[int, str]:
     return Failure("cannot double 2 yet") if number == 2 and not repaired else Success(2 * number)
 
 
-def the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
+def the_wheel_holds_both_packages_and_the_pytest_plugin(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
     rooms = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
 
-    assert rooms == {"pipeline", "runners"}, f"{wheel} holds {sorted(rooms)}; see [tool.hatch] in pyproject.toml"
+    expected = {"pipeline", "runners", "stepslice_pytest.py"}
+    assert rooms == expected, f"{wheel} holds {sorted(rooms)}; see [tool.hatch] in pyproject.toml"
     assert {"pipeline/py.typed", "runners/py.typed"} <= set(names), f"py.typed is missing in {wheel}"
     assert any(name.endswith("licenses/LICENSE") for name in names), f"the licence is missing in {wheel}"
 
@@ -59,7 +60,7 @@ def a_failed_input_goes_on_from_its_failed_step() -> None:
 
 
 if __name__ == "__main__":
-    the_wheel_holds_both_packages_and_nothing_else(Path(sys.argv[1]))
+    the_wheel_holds_both_packages_and_the_pytest_plugin(Path(sys.argv[1]))
     the_installed_packages_are_used()
     importing_needs_no_optional_package()
     a_failed_input_goes_on_from_its_failed_step()
