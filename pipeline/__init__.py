@@ -40,6 +40,7 @@ from pipeline.errors import (
     UnknownStep,
 )
 from pipeline.events import Event, Observer
+from pipeline.handle import Progress, RunHandle
 from pipeline.inputs import to_inputs
 from pipeline.journal import Journal, MemoryJournal, SqliteJournal
 from pipeline.metrics import Metrics, StepMetrics
@@ -98,8 +99,10 @@ __all__ = [
     "ProcessingResult",
     "Processor",
     "ProcessorInput",
+    "Progress",
     "Result",
     "RunFailed",
+    "RunHandle",
     "RunInterrupted",
     "RunOwned",
     "Skipped",

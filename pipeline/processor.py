@@ -20,6 +20,7 @@ from pipeline.deadletters import DeadLetters, Place
 from pipeline.dispatch import aarrivals, arrivals
 from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted
 from pipeline.gather import Known, gather
+from pipeline.handle import RunHandle
 from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.plan import describe_decision
@@ -79,13 +80,7 @@ class Processor(Generic[A, B, R]):
         Nothing that an input meets is raised. ``RunInterrupted`` (Ctrl-C, SIGTERM) and ``RunFailed`` (the inputs
         themselves raised, or the runner did) carry the result so far.
         """
-        run = self._begin(context, inputs)
-        try:
-            for arrival in arrivals(run, self.runner, run.items):
-                run.keep(arrival)
-            return self._end(run)
-        finally:
-            run.recorder.abandon()
+        return self._execute(self._begin(context, inputs))
 
     async def aexecute(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
@@ -126,6 +121,13 @@ class Processor(Generic[A, B, R]):
             self._end_stream(run)
         finally:
             run.recorder.abandon()
+
+    def start(self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None) -> RunHandle[B, R]:
+        """``execute`` in a thread of its own: a handle with ``progress()``, ``cancel()`` and ``result()``.
+
+        All inputs are pulled before this returns. Observers are called by that thread.
+        """
+        return RunHandle(self._begin(context, inputs), self._execute)
 
     def retry(self, result: ProcessingResult[B, R]) -> ProcessingResult[B, R]:
         """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs."""
@@ -189,8 +191,17 @@ class Processor(Generic[A, B, R]):
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run
 
+    def _execute(self, run: RunInProgress) -> ProcessingResult[B, R]:
+        try:
+            for arrival in arrivals(run, self.runner, run.items):
+                run.keep(arrival)
+            return self._end(run)
+        finally:
+            run.recorder.abandon()
+
     def _end(self, run: RunInProgress) -> ProcessingResult[B, R]:
         """The result of a run over a batch, or the exception that carries it."""
+        outcomes = run.outcomes()
         known = Known(
             context=run.context,
             metrics=run.metrics(),
@@ -200,7 +211,7 @@ class Processor(Generic[A, B, R]):
             code=dict(self.settings.code()),
             letters=self._letters,
         )
-        result: ProcessingResult[B, R] = gather(run.items, run.outcomes(), self.settings.aggregate, known)
+        result: ProcessingResult[B, R] = gather(run.items, outcomes, self.settings.aggregate, known)
         self._tell_conflicts(result)
         run.finish(result.success)
         _raise_for(run, result)

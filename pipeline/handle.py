@@ -1,0 +1,137 @@
+"""A run that was started and goes on in the background: look at it, cancel it, wait for its result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Generic, Self
+
+import msgspec
+from typing_extensions import TypeVar
+
+from pipeline.errors import RunInterrupted, StopNow
+from pipeline.interrupts import asking_to_stop
+from pipeline.result import ProcessingResult
+from pipeline.run import RunInProgress
+
+T_co = TypeVar("T_co", covariant=True, default=Any)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run is. ``done`` of ``total`` inputs have their outcome; the others wait or are in flight.
+
+    ``elapsed_s`` is in seconds since the start, up to the end. ``stopped`` says why the run ends early, if it does.
+    """
+
+    run_id: str
+    total: int
+    done: int
+    succeeded: int
+    skipped: int
+    failed: int
+    not_run: int
+    elapsed_s: float
+    stopped: str | None = None
+    finished: bool = False
+
+
+class RunHandle(Generic[T_co, R_co]):
+    """A run in progress, as ``Processor.start`` gives it. Every method may be called from any thread.
+
+    As a context manager it waits at the end of the block; an exception in the block cancels the run.
+
+    >>> from pipeline import Processor, step, to_inputs
+    >>> processor = Processor(pipeline=step("parse")(int))
+    >>> with processor.start(to_inputs(["1", "two"])) as run:
+    ...     result = run.result(timeout=60)
+    >>> result.success, run.progress().done, run.progress().failed
+    (False, 2, 1)
+    """
+
+    def __init__(self, run: RunInProgress, work: Callable[[RunInProgress], ProcessingResult[T_co, R_co]]) -> None:
+        self._run = run
+        self._work = work
+        self._ended = threading.Event()  # set after all below is written
+        self._result: ProcessingResult[T_co, R_co] | None = None
+        self._error: BaseException | None = None
+        self._elapsed_s: float | None = None
+        self._raised = False
+        context = copy_context()
+        # Not a daemon: a program that ends without waiting still finishes its batch.
+        thread = threading.Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}")
+        thread.start()
+
+    @property
+    def run_id(self) -> str:
+        """The identifier of the run."""
+        return self._run.context.run_id or ""
+
+    def progress(self) -> Progress:
+        """How far the run is now."""
+        run, finished = self._run, self._ended.is_set()
+        counts = dict(run.meter.counts)
+        elapsed_s = self._elapsed_s
+        return Progress(
+            run_id=self.run_id,
+            total=run.total or 0,
+            done=sum(counts.values()),
+            **counts,
+            elapsed_s=perf_counter() - run.began if elapsed_s is None else elapsed_s,
+            stopped=run.stopped,
+            finished=finished,
+        )
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Dispatch no more inputs; what is in flight finishes, the rest is ``NotRun`` with this reason.
+
+        Returns at once. The result is as of any run that ended early: ``retry`` goes on with it.
+        """
+        if not self._ended.is_set():
+            self._run.stop(reason)
+
+    def result(self, timeout: float | None = None) -> ProcessingResult[T_co, R_co]:
+        """Wait for the end and return the result, or raise what ``execute`` would have raised.
+
+        ``TimeoutError`` when the run is not over after ``timeout`` seconds; it goes on, ask again.
+        Ctrl-C and SIGTERM while the main thread waits here stop the run as they stop ``execute``.
+        """
+        try:
+            with asking_to_stop(self._run.interrupt):
+                if not self._ended.wait(timeout):
+                    raise TimeoutError(f"run {self.run_id} is still in progress after {timeout} s; it goes on")
+        except StopNow as signalled:
+            raise RunInterrupted(f"{signalled}; what was in flight is not waited for") from None
+        self._raised = True
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None  # noqa: S101 - an ended run has one or the other
+        return self._result
+
+    def _to_the_end(self) -> None:
+        try:
+            self._result = self._work(self._run)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            self._error = error
+        self._elapsed_s = perf_counter() - self._run.began
+        self._ended.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.cancel(f"cancelled by {kind.__name__}")
+            self._ended.wait()
+        elif not self._raised:
+            self.result()
+
+    def __repr__(self) -> str:
+        at = self.progress()
+        state = "finished" if at.finished else at.stopped or "in progress"
+        return f"<RunHandle {self.run_id}: {state}, {at.done} of {at.total} done>"
