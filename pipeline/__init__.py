@@ -59,6 +59,7 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
+from pipeline.policies import Retry
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.step import Step, is_failure, is_success, step
@@ -101,6 +102,7 @@ __all__ = [
     "ProcessorInput",
     "Progress",
     "Result",
+    "Retry",
     "RunFailed",
     "RunHandle",
     "RunInterrupted",

@@ -51,7 +51,8 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
 
 def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
     """What the runner maps over the starts."""
-    program = Program(run.pipeline, run.context.run_id or "", run.settings.scope, type(runner).pulse)
+    run_id, pulse = run.context.run_id or "", type(runner).pulse
+    program = Program(run.pipeline, run_id, run.settings.scope, pulse, stopping=lambda: run.stopped is not None)
     return work_of(program, on_loop=runner.awaits)
 
 

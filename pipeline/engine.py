@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
+from pipeline.guard import REAL, Guard, Timing, guarded
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS, StepContext
 from pipeline.walk import Call, Trace, Waiting, walk
@@ -38,23 +39,34 @@ class Program:
     """
 
     def __init__(
-        self, pipeline: Pipeline[Any, Any, Any], run_id: str = "", scope: str = "", pulse: Pulse | None = None
+        self,
+        pipeline: Pipeline[Any, Any, Any],
+        run_id: str = "",
+        scope: str = "",
+        pulse: Pulse | None = None,
+        *,
+        stopping: Callable[[], bool] = bool,
+        timing: Timing = REAL,
     ) -> None:
-        self.pipeline = pipeline
+        """``stopping`` says whether the run was stopped; it stays in this process, and in others nothing says so."""
+        self.pipeline: Pipeline[Any, Any, Any] = pipeline
         self.names: tuple[str, ...] = pipeline.names
         self.is_async: bool = pipeline.is_async
+        self.is_guarded: bool = any(step.policies.guarded for step in pipeline)
         self.run_id = run_id
         self.scope = scope
         self.pulse = pulse
+        self.stopping = stopping
+        self.timing = timing
         self.calls: tuple[Call, ...] = self._calls()
         """The steps ready to be called where they are."""
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("calls", "threaded_calls")
+        made = ("calls", "threaded_calls", "stopping")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state, stopping=bool)
         self.calls = self._calls()
 
     def _calls(self) -> tuple[Call, ...]:
@@ -74,16 +86,25 @@ class Program:
             fn = _in_thread(fn)
         if self.pulse is not None:
             fn = _pulsing(fn, self.pulse, place, step.policies.timeout_s)
-        if step.is_async or in_thread:
+        waits = step.is_async or in_thread
+        if step.policies.guarded:
+            fn = guarded(self._guard(place, step, fn, waits))
+        elif waits:
             fn = _awaited(fn)
         return Call(place, step, fn)
+
+    def _guard(self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any], waits: bool) -> Guard:
+        pause = partial(self.pulse, place, None) if self.pulse is not None else bool
+        return Guard(step, fn, waits=waits, timing=self.timing, stopping=self.stopping, pause=pause)
 
 
 def work_of(program: Program, on_loop: bool) -> Callable[[Start], Any]:
     """The function that a runner maps; ``on_loop`` when it awaits what the function returns."""
     if on_loop:
         return partial(arun_one, program)
-    return partial(run_to_its_end if program.is_async else run_one, program)
+    if program.is_async:
+        return partial(run_to_its_end, program)
+    return partial(run_guarded if program.is_guarded else run_one, program)
 
 
 def run_one(program: Program, start: Start) -> Trace:
@@ -92,7 +113,17 @@ def run_one(program: Program, start: Start) -> Trace:
     return walk(program.calls, start[1], start[2], clock_ns)
 
 
-WORKERS.add(run_one.__code__)
+def run_guarded(program: Program, start: Start) -> Trace:
+    """``run_one`` where a step has policies that may have to wait, or to call again."""
+    clock_ns = [perf_counter_ns()]
+    trace = walk(program.calls, start[1], start[2], clock_ns)
+    while type(trace[0]) is Waiting:
+        waiting = trace[0]
+        trace = walk(program.calls, waiting.place, waiting.value, clock_ns, waiting.answered_here())
+    return trace
+
+
+WORKERS.update({run_one.__code__, run_guarded.__code__})
 
 
 async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace:

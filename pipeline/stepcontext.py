@@ -28,7 +28,9 @@ readings, one more than steps done. Readings that are gone say that the input is
 POSITION: ContextVar[Position | None] = ContextVar("pipeline_position", default=None)
 """The position of an input on an event loop, or of one whose step goes on in another thread (``carried``)."""
 
-TRY: ContextVar[tuple[int, float | None]] = ContextVar("pipeline_try", default=(1, None))
+FIRST_TRY: tuple[int, float | None] = (1, None)
+TRY: ContextVar[tuple[int, float | None]] = ContextVar("pipeline_try", default=FIRST_TRY)
+"""The number of the try in progress, from 1, and when its time is up."""
 
 WORKERS: set[CodeType] = set()
 """The code of the functions that take an input through its steps, and keep its position in their first local

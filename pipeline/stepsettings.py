@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from pipeline.errors import InvalidSetting, did_you_mean
-from pipeline.policies import Policies
+from pipeline.policies import Policies, Retry
 
 
 class StepSettings(TypedDict, total=False):
     """The keyword arguments of a step."""
 
+    retry: Retry | None
+    """When to call again, and how long to wait in between."""
     timeout: float | None
     """Seconds that one call may take; on a runner that can end a hung call, such as ``ProcessRunner``."""
     version: str | None
@@ -38,5 +40,5 @@ def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
         if key not in known:
             raise InvalidSetting(f"step {name!r} has no setting {key!r}{did_you_mean(key, known)}")
     given: dict[str, Any] = {**settings}
-    timeout_s = given.pop("timeout", None)
-    return {**given, "policies": Policies(timeout_s=timeout_s)}
+    policies = Policies(retry=given.pop("retry", None), timeout_s=given.pop("timeout", None))
+    return {**given, "policies": policies}

@@ -5,7 +5,7 @@ who then comes back with the answer. So there is one loop for threads, processes
 
     walk ──▶ the last value     every call succeeded
          ──▶ Stop               a call failed, or asked to be set aside
-         ──▶ Waiting            a call returned something to await: await it, then walk on with ``answered``
+         ──▶ Waiting            a call has to be awaited, or guarded: do it, then walk on with ``answered``
 """
 
 # pyright: basic
@@ -90,17 +90,26 @@ Kept = tuple[Snapshot, Snapshot, tuple[Attempt, ...]]
 
 
 class Waiting(msgspec.Struct):
-    """A call that has to be awaited, its place, the value that entered it, and what ``walk`` keeps of it."""
+    """A call that has to be awaited, or guarded; its place, the value that entered it, and what ``walk`` keeps of it.
 
-    awaitable: Awaitable[Any]
+    ``guarded`` is a ``pipeline.guard.guarded.Guarded``: its policies see to the call, because it failed or must wait.
+    """
+
+    awaitable: Awaitable[Any] | None = None
+    guarded: Any = None
     place: int = 0
     value: Any = None
     kept: Kept = (None, None, ())
 
+    def answered_here(self) -> Answered:
+        """See to a guarded call in this thread, and give what ``walk`` goes on with."""
+        answer = self.guarded.answer(self.value, self.kept[0])
+        return (lambda _value: answer), self.kept
+
     async def answered(self) -> Answered:
         """Await it, and give what ``walk`` goes on with."""
         try:
-            answer = await self.awaitable
+            answer = await (self.awaitable or self.guarded.aanswer(self.value, self.kept[0]))
         except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
             return _raises(error), self.kept
         return (lambda _value: answer), self.kept

@@ -1,7 +1,8 @@
-"""Policies around a step's call, as frozen data that pickles."""
+"""Policies around a step's call, as frozen data that pickles, each with the function that decides."""
 
 from __future__ import annotations
 
 from pipeline.policies.model import Policies
+from pipeline.policies.retry import Retry
 
-__all__ = ["Policies"]
+__all__ = ["Policies", "Retry"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import loop
+from tests.benchmarks import loop, retry
 
 if __name__ == "__main__":
     loop.main()
+    retry.main()

@@ -1,0 +1,13 @@
+"""What stands around a step's call while it runs: the policies of the step, in one fixed order.
+
+``tries`` is a generator that calls nothing and never sleeps: it yields what is to be done, and is told how it went.
+``drive`` does it, in a thread or on an event loop: so there is one loop for both.
+"""
+
+from __future__ import annotations
+
+from pipeline.guard.guard import Guard
+from pipeline.guard.guarded import guarded
+from pipeline.guard.timing import REAL, Timing
+
+__all__ = ["REAL", "Guard", "Timing", "guarded"]

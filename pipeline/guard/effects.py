@@ -1,0 +1,30 @@
+"""What a guard asks its driver to do, and what it is told in return."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Call the step with ``value``; the reply is what it returned, or ``Raised``."""
+
+    value: Any
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """Wait so many seconds; the reply is whether the run was stopped meanwhile."""
+
+    seconds: float
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """What a call raised, as a value."""
+
+    error: BaseException
+
+
+Effect: TypeAlias = Call | Sleep
+Effects: TypeAlias = Generator[Effect, Any, Any]
