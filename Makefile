@@ -59,7 +59,7 @@ unit: .venv/tests.stamp ## pytest with the doctests, nothing else
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 .PHONY: test
-test: check stubs wheel docs demo unit ## everything CI runs
+test: check stubs wheel consumer docs demo unit ## everything CI runs
 
 .PHONY: stubs
 stubs: .venv/tests.stamp ## hold typings/ against the libraries they describe
@@ -74,6 +74,10 @@ wheel: .venv/tests.stamp ## build the wheel and use it where nothing else is ins
 	.build/wheel/bin/python -I -W error tests/acceptance/installed_wheel.py .build/dist/*.whl
 	$(UV) pip install --quiet --python .build/wheel --constraint tests/requirements.txt hypothesis pytest
 	$(BIN)/python tests/acceptance/verify_types.py .build/wheel pipeline runners
+
+.PHONY: consumer
+consumer: wheel ## mypy, pyright and basedpyright on code that uses the wheel, for Python 3.11 to 3.14
+	$(BIN)/python tests/acceptance/consumer_types.py .build/wheel .build/consumer tests/typing/accepted.py tests/typing/rejected.py
 
 .PHONY: test-all-pythons
 test-all-pythons: .tools/bin/uv ## the tests on every Python from 3.11 that is here

@@ -32,7 +32,7 @@ E_co = TypeVar("E_co", covariant=True, default=Never)
 Awaited: TypeAlias = Coroutine[Any, Any, B]
 """What calling an async function gives."""
 
-OfValue: TypeAlias = Callable[[A], B] | Callable[[A, StepContext], B]
+FunctionOfOneValue: TypeAlias = Callable[[A], B] | Callable[[A, StepContext], B]
 """A function that a step can be made of: it takes a value, and the call's context if it wants that."""
 
 RESERVED = frozenset({"prevalidation", "resume", "aggregation"})
@@ -216,11 +216,11 @@ class StepDecorator:
         self.parts: dict[str, Any] = parts_of(name, settings)
 
     @overload
-    def __call__(self, fn: OfValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: FunctionOfOneValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: OfValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
+    def __call__(self, fn: FunctionOfOneValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
     @overload
-    def __call__(self, fn: OfValue[A, B], /) -> Step[A, B, Never]: ...
+    def __call__(self, fn: FunctionOfOneValue[A, B], /) -> Step[A, B, Never]: ...
     def __call__(self, fn: Callable[..., Any]) -> Step[Any, Any, Any]:
         """The step; its types are read from the function's annotations."""
         return Step(self.name, fn, **self.parts)
@@ -229,11 +229,11 @@ class StepDecorator:
 @overload
 def step(fn: str, /, **settings: Unpack[StepSettings]) -> StepDecorator: ...
 @overload
-def step(fn: OfValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+def step(fn: FunctionOfOneValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
 @overload
-def step(fn: OfValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
+def step(fn: FunctionOfOneValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
 @overload
-def step(fn: OfValue[A, B], /) -> Step[A, B, Never]: ...
+def step(fn: FunctionOfOneValue[A, B], /) -> Step[A, B, Never]: ...
 def step(fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]) -> StepDecorator | Step[Any, Any, Any]:
     """A step from a function: ``@step("validation")``, or ``step(fn)`` which names it after the function.
 
