@@ -25,6 +25,7 @@ from pipeline.errors import (
     DuplicateStep,
     ForgottenReturn,
     InputsNeeded,
+    InvalidEdit,
     InvalidSetting,
     InvalidStep,
     JournalDamaged,
@@ -36,6 +37,7 @@ from pipeline.errors import (
     RunInterrupted,
     RunOwned,
     StepMismatch,
+    UnknownInput,
     UnknownRun,
     UnknownStep,
 )
@@ -62,6 +64,7 @@ from pipeline.model import (
 from pipeline.policies import Retry
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
+from pipeline.selection import Selection
 from pipeline.step import Step, is_failure, is_success, step
 from pipeline.stepcontext import StepContext
 
@@ -79,6 +82,7 @@ __all__ = [
     "Failure",
     "ForgottenReturn",
     "InputsNeeded",
+    "InvalidEdit",
     "InvalidSetting",
     "InvalidStep",
     "Journal",
@@ -107,6 +111,7 @@ __all__ = [
     "RunHandle",
     "RunInterrupted",
     "RunOwned",
+    "Selection",
     "Skipped",
     "SqliteJournal",
     "Step",
@@ -116,6 +121,7 @@ __all__ = [
     "StepMismatch",
     "Succeeded",
     "Success",
+    "UnknownInput",
     "UnknownRun",
     "UnknownStep",
     "collect",

@@ -62,6 +62,18 @@ class UnknownRun(PipelineError, LookupError):
     """No run of that id, or none at all, in the journal."""
 
 
+class UnknownInput(PipelineError, LookupError):
+    """An ``input_id`` that no input of the run has."""
+
+
+class InvalidEdit(PipelineError, ValueError):
+    """New data for an input that cannot go on with it; ``path`` says where in the data, ``$`` for all of it."""
+
+    def __init__(self, message: str, path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class InputsNeeded(PipelineError, LookupError):
     """A run that can be resumed only with the caller's inputs, because some of them could not be stored."""
 

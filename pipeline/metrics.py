@@ -67,11 +67,11 @@ class Meter:
         self.counts: dict[str, int] = {"succeeded": 0, "skipped": 0, "failed": 0, "not_run": 0}
         self.retried: int = 0
 
-    def count(self, outcome: Outcome[Any], retried: bool) -> None:
-        """Take one outcome in; ``retried`` says that it went on from a payload."""
+    def count(self, outcome: Outcome[Any], retried: bool, kept: bool = False) -> None:
+        """Take one outcome in; ``retried``: it went on from a payload; ``kept``: it is of an earlier run."""
         self.counts[str(outcome.__struct_config__.tag)] += 1
         self.retried += retried
-        if not isinstance(outcome, Succeeded | Failed):
+        if kept or not isinstance(outcome, Succeeded | Failed):
             return
         clock_ns = outcome.clock_ns
         for place, (step, after) in enumerate(zip(outcome.steps, clock_ns[1:], strict=False)):

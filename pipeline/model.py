@@ -212,10 +212,14 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class PlannedInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run would do with one input, and why. ``action`` is ``run``, ``skip`` or ``refuse``."""
+    """What a run would do with one input, and why.
+
+    ``action`` is ``run``, ``skip`` (it has succeeded), ``keep`` (not selected: its outcome stays), ``park`` (in
+    quarantine) or ``refuse`` (it cannot be gone on with, and fails).
+    """
 
     input_id: str
-    action: Literal["run", "skip", "refuse"]
+    action: Literal["run", "skip", "keep", "park", "refuse"]
     start: str | None
     steps: tuple[str, ...]
     reason: str

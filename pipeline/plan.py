@@ -5,6 +5,7 @@ payload          decision
 none, no step    Run from the first step
 Completed        Skip, unless the input changed
 a known step     Run from there with what entered it, as the step's declared type
+                 Park, if it failed more resumes than ``max_attempts``
 anything else    Refuse: never a silent restart
 """
 
@@ -19,7 +20,7 @@ from typing_extensions import TypeIs
 from pipeline import codec, fingerprint
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
-from pipeline.model import Completed, Failed, Payload, PlannedInput, ProcessorInput
+from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, PlannedInput, ProcessorInput
 from pipeline.step import RESERVED
 
 OnChange: TypeAlias = Literal["restart", "error", "resume"]
@@ -33,6 +34,7 @@ class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
     on_code_change: OnChange = "resume"
     on_bad_payload: Literal["restart", "error"] = "error"
     registry: codec.Registry | None = None
+    max_attempts: int | None = None
 
     def __post_init__(self) -> None:
         changes = ("restart", "error", "resume")
@@ -40,6 +42,10 @@ class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise InvalidSetting(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, values))}")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise InvalidSetting(
+                f"max_attempts={self.max_attempts!r}: give the failed resumes to allow, from 1, or None"
+            )
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -67,7 +73,19 @@ class Refuse(msgspec.Struct, frozen=True):
     failed: Failed
 
 
-Decision: TypeAlias = Run | Skip | Refuse
+class Park(msgspec.Struct, frozen=True):
+    """The input failed too often and is in quarantine; ``not_run`` is its outcome."""
+
+    not_run: NotRun
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """The input is not among those to go on with: ``outcome`` is the one it had."""
+
+    outcome: Outcome[Any]
+
+
+Decision: TypeAlias = Run | Skip | Refuse | Park | Keep
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -81,22 +99,33 @@ class BadPayload(ValueError):
 
 
 def decide(
-    pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], rules: ResumeRules, code: Callable[[], Code]
+    pipeline: Pipeline[Any, Any, Any],
+    item: ProcessorInput[Any],
+    rules: ResumeRules,
+    code: Callable[[], Code],
+    retries: int = 0,
 ) -> Decision:
-    """Where ``item`` starts under ``rules``; ``code`` gives the fingerprints of the steps' code, when needed."""
+    """Where ``item`` starts under ``rules``; ``code`` gives the fingerprints of the steps' code, when needed.
+
+    ``retries`` is the lineage's count, for a payload that has none of its own: the document's plain dictionary.
+    """
     if item.payload is None:
         return Run(0, item.data, "no payload: from the first step")
     try:
         payload = read_payload(item.payload)
         if isinstance(payload, Completed):
             return _of_completed(pipeline, item, payload, rules, code)
+        if isinstance(item.payload, Mapping) and "retry_count" not in item.payload:
+            payload = msgspec.structs.replace(payload, retry_count=retries)
         if not payload.step or payload.step in RESERVED:
-            return Run(0, item.data, f"{payload.message or 'the payload names no step'}: from the first step", payload)
+            return _quarantined(item, payload, rules) or Run(
+                0, item.data, f"{payload.message or 'the payload names no step'}: from the first step", payload
+            )
         return _of_payload(pipeline, item, payload, rules, code)
     except BadPayload as problem:
         if rules.on_bad_payload == "restart":
             return Run(0, item.data, f"payload not usable, restarted: {problem}")
-        return Refuse(_refused(item, str(problem), "BadPayload"))
+        return Refuse(refused(item, str(problem), "BadPayload"))
 
 
 def read_payload(given: Any) -> Payload | Completed[Any]:
@@ -137,6 +166,12 @@ def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[An
             return PlannedInput(input_id=item.input_id, action="skip", start=None, steps=(), reason=reason)
         case Refuse(failed):
             return PlannedInput(input_id=item.input_id, action="refuse", start=None, steps=(), reason=failed.message)
+        case Park(not_run):
+            return PlannedInput(input_id=item.input_id, action="park", start=None, steps=(), reason=not_run.reason)
+        case Keep(outcome):
+            told = outcome.message if isinstance(outcome, Failed) else getattr(outcome, "reason", "")
+            reason = f"not selected; it stays {outcome.__struct_config__.tag}: {told}"
+            return PlannedInput(input_id=item.input_id, action="keep", start=None, steps=(), reason=reason)
         case _:
             assert_never(decision)
 
@@ -179,20 +214,30 @@ def _of_payload(
     changed = _changed_steps(payload.code, pipeline.names[:index], code)
     if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
         return decision
+    if parked := _quarantined(item, payload, rules):
+        return parked
     try:
         value = codec.conform(payload.data, pipeline[index].input_type, registry=rules.registry)
     except codec.CodecError as error:
         raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
     reason = f"stopped at {payload.step!r}" + (f": {payload.exception}" if payload.exception else "")
+    reason += "; its data was edited" if payload.edited else ""
     return Run(index, value, f"{reason}; {_told(changed)}" if changed else reason, payload, changed)
 
 
 def _input_changed(item: ProcessorInput[Any], payload: Payload, index: int) -> bool:
-    if payload.edited:
-        return False
-    if payload.input_fingerprint is None and index == 0:
+    if payload.input_fingerprint is None and index == 0 and not payload.edited:
         return _differs(fingerprint.of_data(payload.data), item.data)
     return _differs(payload.input_fingerprint, item.data)
+
+
+def _quarantined(item: ProcessorInput[Any], payload: Payload, rules: ResumeRules) -> Park | None:
+    """Where the input failed in its first run and in more resumes than allowed."""
+    if rules.max_attempts is None or payload.retry_count <= rules.max_attempts:
+        return None
+    reason = f"quarantined: {payload.retry_count - 1} resumes failed, {rules.max_attempts} are allowed (max_attempts)"
+    step = payload.step or None
+    return Park(NotRun(input_id=item.input_id, reason=reason, step=step, payload=payload))
 
 
 def _differs(earlier: str | None, data: Any) -> bool:
@@ -217,7 +262,7 @@ def _on_change(item: ProcessorInput[Any], rule: OnChange, what: str) -> Decision
         return Run(0, item.data, f"{what}: from the first step")
     if rule == "error":
         cure = "remove its payload to start over, or choose another rule (on_input_change, on_code_change)"
-        return Refuse(_refused(item, f"{what} since it stopped; {cure}", "InputChanged"))
+        return Refuse(refused(item, f"{what} since it stopped; {cure}", "InputChanged"))
     return None
 
 
@@ -225,7 +270,8 @@ def _told(changed: tuple[str, ...]) -> str:
     return f"the code of {', '.join(map(repr, changed))} changed"
 
 
-def _refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:
+def refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:
+    """The outcome of an input that cannot be gone on with, because of what it brought."""
     payload = item.payload if isinstance(item.payload, Payload) else _as_given(item)
     told = msgspec.structs.replace(payload, exception=exception, message=message)
     return Failed(

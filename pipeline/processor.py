@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, overload
 
 import msgspec
 from typing_extensions import TypeVar, Unpack
@@ -18,7 +18,9 @@ from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
 from pipeline.deadletters import DeadLetters, Place
 from pipeline.dispatch import aarrivals, arrivals
-from pipeline.errors import InvalidSetting, RunFailed, RunInterrupted
+from pipeline.edit import edited_result
+from pipeline.ending import end_batch, end_stream
+from pipeline.errors import InvalidSetting
 from pipeline.gather import Known, gather
 from pipeline.handle import RunHandle
 from pipeline.journal import Past, recorder_for
@@ -27,6 +29,7 @@ from pipeline.plan import describe_decision
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
 from pipeline.runid import new_run_id
+from pipeline.selection import AS_IT_WAS, Again, Left, Lift, Only, going_on, left_by
 from pipeline.settings import Options, Settings, settings_of
 from pipeline.step import Step
 from runners import Runner, SequentialRunner
@@ -90,7 +93,7 @@ class Processor(Generic[A, B, R]):
         try:
             async for arrival in aarrivals(run, self.runner, run.items):
                 run.keep(arrival)
-            return self._end(run)
+            return end_batch(run)
         finally:
             run.recorder.abandon()
 
@@ -106,7 +109,7 @@ class Processor(Generic[A, B, R]):
         try:
             for arrival in arrivals(run, self.runner, inputs):
                 yield arrival.outcome
-            self._end_stream(run)
+            end_stream(run)
         finally:
             run.recorder.abandon()
 
@@ -118,7 +121,7 @@ class Processor(Generic[A, B, R]):
         try:
             async for arrival in aarrivals(run, self.runner, inputs):
                 yield arrival.outcome
-            self._end_stream(run)
+            end_stream(run)
         finally:
             run.recorder.abandon()
 
@@ -129,19 +132,41 @@ class Processor(Generic[A, B, R]):
         """
         return RunHandle(self._begin(context, inputs), self._execute)
 
-    def retry(self, result: ProcessingResult[B, R]) -> ProcessingResult[B, R]:
-        """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs."""
-        return self.execute(result.retry_inputs(), context=result.retry_context())
+    def retry(self, result: ProcessingResult[B, R], *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
+        """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs.
 
-    def resume(self, run_id: str | None = None) -> ProcessingResult[B, R]:
+        With ``only`` (a ``Selection``, a function of a ``Failed``, or failures such as a cluster of
+        ``result.failure_clusters()``) the others stay as they are, to be retried later.
+        ``lift`` lets inputs out of quarantine: all with ``True``, or some by their ids.
+        """
+        return self._go_on(left_by(result), only, lift)
+
+    def resume(self, run_id: str | None = None, *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with a run of the journal, the latest unless named, also after kill -9; its inputs come from there.
 
-        What succeeded keeps its output, everything else goes on where it stopped.
+        What succeeded keeps its output, the rest goes on where it stopped; ``only`` and ``lift`` as in ``retry``.
         ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it,
         ``InputsNeeded`` when an input could not be stored: then give the inputs again, with ``previous_run_id``.
         """
-        inputs, context = self._past().to_resume(run_id)
-        return self.execute(inputs, context=context)
+        return self._go_on(self._past().left(run_id), only, lift)
+
+    def _go_on(self, left: Left, only: Only, lift: Lift) -> ProcessingResult[B, R]:
+        again = going_on(left, only, lift, self.pipeline.names)
+        return self._execute(self._begin(left.context, left.inputs, again))
+
+    @overload
+    def edit(self, of: ProcessingResult[B, R], input_id: str, data: Any) -> ProcessingResult[B, R]: ...
+    @overload
+    def edit(self, of: str, input_id: str, data: Any) -> str: ...
+    def edit(self, of: ProcessingResult[B, R] | str, input_id: str, data: Any) -> ProcessingResult[B, R] | str:
+        """Let an input that did not succeed go on with other ``data`` at the step it stopped at. Nothing runs yet.
+
+        Of a result: gives the result to retry. Of a run of the journal, by its id: recorded there, gives a run id.
+        ``InvalidEdit``, with a ``$.path``, when the data does not fit what the step declares.
+        """
+        if isinstance(of, str):
+            return self._past().edit(of, input_id, data)
+        return edited_result(of, self.pipeline, input_id, data, self.settings.rules.registry)
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
         """The same outcomes under this processor's aggregate; no step runs."""
@@ -155,11 +180,21 @@ class Processor(Generic[A, B, R]):
         )
         return gather(result.inputs, result.outcomes, self.settings.aggregate, known)
 
-    def plan(self, inputs: Iterable[ProcessorInput[A]] | str) -> Plan:
-        """What ``execute(inputs)``, or ``resume(run_id)``, would do with each input, and why. Nothing runs."""
-        items = self._past().recalled(inputs) if isinstance(inputs, str) else list(inputs)
-        run = RunInProgress(self.settings, self.pipeline, ExecutionContext(), items)
-        return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in items))
+    def plan(
+        self,
+        of: Iterable[ProcessorInput[A]] | ProcessingResult[B, R] | str,
+        *,
+        only: Only = None,
+        lift: Lift = False,
+    ) -> Plan:
+        """What ``execute(inputs)``, ``retry(result)`` or ``resume(run_id)`` would do with each input, and why.
+
+        Nothing runs.
+        """
+        left = self._past().recalled(of) if isinstance(of, str) else left_by(of)
+        again = going_on(left, only, lift, self.pipeline.names)
+        run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)
+        return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in run.items))
 
     def read_failures(self, path: Place) -> list[ProcessorInput[A]]:
         """The inputs in a file that ``result.write_failures(path)`` wrote, for ``execute`` to go on where each failed.
@@ -176,17 +211,20 @@ class Processor(Generic[A, B, R]):
         return Past(self.name, self.settings.journal, self.pipeline, self.settings.rules.registry)
 
     def _begin(
-        self, context: ExecutionContext | None, inputs: Iterable[ProcessorInput[A]] | None = None
+        self,
+        context: ExecutionContext | None,
+        inputs: Iterable[ProcessorInput[A]] | None = None,
+        again: Again = AS_IT_WAS,
     ) -> RunInProgress:
         """A new run, after everything that would make it pointless has been checked."""
         if self.runner.crosses_processes:
             check_crossing(self.pipeline)
         merged = self.settings.context.merge(context)
         lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())
-        run = RunInProgress(self.settings, self.pipeline, lineage, inputs)
+        run = RunInProgress(self.settings, self.pipeline, lineage, inputs, again)
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
-            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items)
+            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, again.kept)
         run.begin(self.runner.workers)
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run
@@ -195,47 +233,12 @@ class Processor(Generic[A, B, R]):
         try:
             for arrival in arrivals(run, self.runner, run.items):
                 run.keep(arrival)
-            return self._end(run)
+            return end_batch(run)
         finally:
             run.recorder.abandon()
 
-    def _end(self, run: RunInProgress) -> ProcessingResult[B, R]:
-        """The result of a run over a batch, or the exception that carries it."""
-        outcomes = run.outcomes()
-        known = Known(
-            context=run.context,
-            metrics=run.metrics(),
-            steps=run.names,
-            stopped=run.stopped,
-            complete=run.broken is None,
-            code=dict(self.settings.code()),
-            letters=self._letters,
-        )
-        result: ProcessingResult[B, R] = gather(run.items, outcomes, self.settings.aggregate, known)
-        self._tell_conflicts(result)
-        run.finish(result.success)
-        _raise_for(run, result)
-        return result
-
-    def _end_stream(self, run: RunInProgress) -> None:
-        run.finish(run.stopped is None and not run.failures)
-        _raise_for(run, None)
-
-    def _tell_conflicts(self, result: ProcessingResult[Any, Any]) -> None:
-        for conflict in result.conflicts:
-            extra = {"run_id": result.run_id, "path": conflict.path, "input_ids": conflict.input_ids}
-            _LOGGER.warning("inputs disagree about %s; the last one won", conflict.path, extra=extra)
-
     def __repr__(self) -> str:
         return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"
-
-
-def _raise_for(run: RunInProgress, result: ProcessingResult[Any, Any] | None) -> None:
-    if run.broken is not None:
-        reason = run.stopped or f"the inputs raised {type(run.broken).__name__}: {run.broken}"
-        raise RunFailed(f"{reason}; what was finished by then is in .result", result) from run.broken
-    if run.interrupted:
-        raise RunInterrupted(run.stopped or "interrupted", result)
 
 
 def _check_timeouts(pipeline: Pipeline[Any, Any, Any], runner: Runner) -> None:

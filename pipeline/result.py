@@ -12,6 +12,7 @@ from pipeline import fingerprint
 from pipeline.compose import Pipeline
 from pipeline.deadletters import DeadLetters, Place
 from pipeline.errors import InvalidSetting
+from pipeline.fingerprint.origin import is_project_file
 from pipeline.metrics import Metrics
 from pipeline.model import (
     Completed,
@@ -92,7 +93,10 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
         return letters.write(path, self.run_id, again)
 
     def failure_clusters(self) -> dict[tuple[str, str, str], list[Failed]]:
-        """Failures that are probably one: by step, exception, and where it was raised (``file:line``, innermost)."""
+        """Failures that are probably one: by step, exception, and where it was raised (``file:line``).
+
+        That is the innermost frame of the project's own code: not the standard library's, not an installed package's.
+        """
         return groupby(_cluster, self.failed)
 
     def retry_inputs(self) -> list[ProcessorInput[Any]]:
@@ -132,5 +136,6 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
 
 
 def _cluster(failed: Failed) -> tuple[str, str, str]:
-    where = next((f"{file}:{line}" for file, line, _ in reversed(failed.frames)), "")
+    inwards = [frame for frame in failed.frames if is_project_file(frame[0])] or failed.frames
+    where = next((f"{file}:{line}" for file, line, _ in reversed(inwards)), "")
     return failed.step, failed.exception, where

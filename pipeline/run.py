@@ -24,8 +24,9 @@ from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput
-from pipeline.plan import Decision, Refuse, Run, decide
+from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
+from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
 from pipeline.settle import Dispatched, Settler, as_given, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
@@ -38,11 +39,12 @@ READY_LIMIT = 1_000
 
 
 class Arrival(NamedTuple):
-    """An input with its outcome; ``place`` is its position among the inputs."""
+    """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it."""
 
     place: int
     item: ProcessorInput[Any]
     outcome: Outcome[Any]
+    kept: bool = False
 
 
 class RunInProgress:
@@ -54,8 +56,10 @@ class RunInProgress:
         pipeline: Pipeline[Any, Any, Any],
         context: ExecutionContext,
         inputs: Iterable[ProcessorInput[Any]] | None,
+        again: Again = AS_IT_WAS,
     ) -> None:
         """``inputs`` are those of a batch; ``None`` for a stream, which passes them to ``starts`` alone."""
+        self.again = again
         self.settings = settings
         self.pipeline = pipeline
         self.names: tuple[str, ...] = pipeline.names
@@ -94,7 +98,7 @@ class RunInProgress:
         """All outcomes of a batch in input order; what was not dispatched is ``NotRun``."""
         for place, item in enumerate(self.items):
             if place not in self.kept:
-                self.keep(self._count(Arrival(place, item, self.not_reached(item)), None))
+                self.keep(self._count(self._not_reached(place, item), None))
         return [self.kept[place] for place in range(len(self.items))]
 
     def stop(self, reason: str) -> None:
@@ -149,7 +153,8 @@ class RunInProgress:
                     yield (item.input_id, decision.index, decision.value)
                     position += 1
                 else:
-                    self.ready.append(Arrival(place, item, without_running(item, decision)))
+                    outcome = without_running(item, decision)
+                    self.ready.append(Arrival(place, item, outcome, isinstance(decision, Keep)))
                     if len(self.ready) >= READY_LIMIT:
                         self.dispatched[position] = None
                         yield IDLE
@@ -164,7 +169,11 @@ class RunInProgress:
         problem = self.prevalidation.problem(item)
         if problem is not None:
             return Refuse(offender(item, problem))
-        return decide(self.pipeline, self.recorder.recall(item), self.settings.rules, self.settings.code)
+        kept = self.again.kept.get(item.input_id)
+        if kept is not None:
+            return Keep(kept)
+        item = self.again.lift(self.recorder.recall(item))
+        return decide(self.pipeline, item, self.settings.rules, self.settings.code, self.context.retry_count)
 
     # in: what the runner gives back
 
@@ -217,10 +226,14 @@ class RunInProgress:
                 yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
         yield from self._flushed()
 
-    def not_reached(self, item: ProcessorInput[Any]) -> NotRun:
-        """The outcome of an input that was not dispatched before the run stopped."""
+    def _not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
+        """An input that was not dispatched before the run stopped."""
+        kept = self.again.kept.get(item.input_id)
+        if kept is not None:
+            return Arrival(place, item, kept, kept=True)
         payload = item.payload if isinstance(item.payload, Payload) else None
-        return NotRun(input_id=item.input_id, reason=self.stopped or "the run ended early", payload=payload)
+        outcome = NotRun(input_id=item.input_id, reason=self.stopped or "the run ended early", payload=payload)
+        return Arrival(place, item, outcome)
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""
@@ -236,11 +249,11 @@ class RunInProgress:
 
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:
         outcome = arrival.outcome
-        self.meter.count(outcome, retried=decision is not None and decision.payload is not None)
+        self.meter.count(outcome, decision is not None and decision.payload is not None, arrival.kept)
         if self.announcer.observers:
             tell_outcome(self, arrival, decision, time())
         self.finished += 1
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Failed) and not arrival.kept:
             self.failures += 1
             reason = reason_to_stop(
                 self.failures, self.finished, self.total, self.settings.max_failures, self.settings.fail_fast

@@ -31,6 +31,8 @@ class CommonOptions(TypedDict, total=False):
     """When the code of a step that an input had finished is not what it was; default ``"resume"``."""
     on_bad_payload: Literal["restart", "error"]
     """When a payload cannot be gone on from; default ``"error"``, never a silent restart."""
+    max_attempts: int | None
+    """Quarantine an input that failed in more resumes than this: it ends ``NotRun`` without running, until lifted."""
     registry: codec.Registry | None
     """How types of your own are written as JSON."""
     max_failures: float | None

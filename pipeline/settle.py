@@ -15,7 +15,7 @@ from returns.result import Result, Success
 
 from pipeline import fingerprint, snapshot
 from pipeline.model import Attempt, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import Code, Refuse, Run, Skip
+from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
 from pipeline.walk import Stop, Trace
 from runners import Crash
 
@@ -151,12 +151,16 @@ def as_given(dispatched: Dispatched, result: Result[Trace, Crash]) -> ProcessorI
     return item if data is item.data else msgspec.structs.replace(item, data=data)
 
 
-def without_running(item: ProcessorInput[Any], decision: Skip | Refuse) -> Outcome[Any]:
+def without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:
     """The outcome of an input that needs no worker."""
     match decision:
         case Skip(output, run_id):
             return Skipped(input_id=item.input_id, output=output, run_id=run_id)
         case Refuse(failed):
             return failed
+        case Park(not_run):
+            return not_run
+        case Keep(outcome):
+            return outcome
         case _:
             assert_never(decision)

@@ -30,7 +30,7 @@ def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now
     for step in decision.changed if decision is not None else ():
         tell(events.CodeChanged, input_id=input_id, step=step)
     duration_s = 0.0
-    if isinstance(outcome, Succeeded | Failed):
+    if isinstance(outcome, Succeeded | Failed) and not arrival.kept:
         duration_s = outcome.duration_s
         _tell_steps(run, outcome, input_id, now - duration_s)
     status: Any = outcome.__struct_config__.tag

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from time import time
 from typing import Any
+
+import msgspec
 
 from pipeline.codec import Registry
 from pipeline.compose import Pipeline
-from pipeline.errors import InvalidSetting, UnknownRun, did_you_mean
-from pipeline.journal.protocol import Journal
+from pipeline.edit import edited, marked, refuse_edit
+from pipeline.errors import InvalidSetting, RunOwned, UnknownInput, UnknownRun, did_you_mean
+from pipeline.journal.owner import LIVE
+from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall, resume_context, stored_inputs
 from pipeline.journal.records import RunRow
-from pipeline.journal.stored import Stored
-from pipeline.model import ExecutionContext, ProcessorInput
+from pipeline.journal.stored import RunDetail, Stored, run_detail, write_detail
+from pipeline.model import Outcome, ProcessorInput
+from pipeline.runid import new_run_id
+from pipeline.selection import Left
 
 
 class Past:
@@ -26,16 +34,56 @@ class Past:
         self.journal = journal
         self.stored: Stored = Stored(pipeline, registry, journal.cipher)
 
-    def to_resume(self, run_id: str | None) -> tuple[list[ProcessorInput[Any]], ExecutionContext]:
-        """The inputs of a run, the latest unless named, and the lineage of the run that resumes it."""
+    def left(self, run_id: str | None) -> Left:
+        """What a run left, the latest unless named; its inputs are bare, and find what they had when they run."""
         earlier = self._run(run_id)
-        return stored_inputs(self.journal, self.stored, earlier), resume_context(earlier)
+        items = stored_inputs(self.journal, self.stored, earlier)
+        return Left(items, resume_context(earlier), self._outcomes(earlier, items))
 
-    def recalled(self, run_id: str) -> list[ProcessorInput[Any]]:
-        """The inputs of a run, each with what it stopped with."""
-        earlier = self._run(run_id)
+    def _outcomes(self, earlier: RunRow, items: list[ProcessorInput[Any]]) -> Iterator[Outcome[Any]]:
         memory = Recall(self.journal, self.stored, earlier.batch)
-        return [memory.recall(item) for item in stored_inputs(self.journal, self.stored, earlier)]
+        for item in items:
+            yield memory.left(item)
+
+    def recalled(self, run_id: str) -> Left:
+        """What a run left, each input with what it stopped with."""
+        earlier, left = self._run(run_id), self.left(run_id)
+        memory = Recall(self.journal, self.stored, earlier.batch)
+        return left._replace(inputs=[memory.recall(item) for item in left.inputs])
+
+    def edit(self, run_id: str, input_id: str, data: Any) -> str:
+        """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id."""
+        earlier = self._run(run_id)
+        items = {item.input_id: item for item in stored_inputs(self.journal, self.stored, earlier)}
+        if input_id not in items:
+            raise UnknownInput(f"no input {input_id!r} in run {run_id!r}{did_you_mean(input_id, items)}")
+        memory = Recall(self.journal, self.stored, earlier.batch)
+        number = memory.take(input_id, earlier.batch)
+        before = self.journal.outcome(number)
+        refuse_edit(memory.left(items[input_id]))
+        payload = edited(self.stored.pipeline, memory.recall(items[input_id]), data, self.stored.registry)
+
+        def change(lease: Lease) -> Iterator[Change]:
+            if self.journal.outcome(number) != before:
+                raise RunOwned(f"another process went on with input {input_id!r} a moment ago; look again, then edit")
+            yield Change(outcomes=[self.stored.edited_row(number, lease.run, input_id, payload)])
+
+        return self._record_edit(earlier, input_id, change)
+
+    def _record_edit(self, earlier: RunRow, input_id: str, change: Callable[[Lease], Iterator[Change]]) -> str:
+        lineage = msgspec.structs.replace(
+            resume_context(earlier), retry_count=run_detail(earlier).context.retry_count, run_id=new_run_id()
+        )
+        detail = RunDetail(context=marked(lineage, input_id), steps=self.stored.pipeline.names)
+        told = write_detail(detail)
+        row = RunRow(0, 0, lineage.run_id or "", self.name, "started", earlier.inputs, time(), None, told)
+        lease = self.journal.begin(row, earlier, change)
+        try:
+            ended = row._replace(batch=lease.batch, run=lease.run, state="edited", ended_at=time())
+            self.journal.end(lease, ended)
+        finally:
+            LIVE.discard(lease.token)
+        return row.run_id
 
     def find(self, run_id: str | None) -> RunRow:
         """The run of this id, the latest when ``None``; ``UnknownRun`` when this processor has none."""

@@ -11,8 +11,8 @@ from pipeline.errors import InputsNeeded, JournalDamaged
 from pipeline.journal.protocol import Journal
 from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
 from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
-from pipeline.model import Completed, ExecutionContext, Payload, ProcessorInput
-from pipeline.plan import Unreadable
+from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
+from pipeline.plan import Unreadable, refused
 from pipeline.step import RESERVED
 
 
@@ -44,26 +44,65 @@ class Recall:
         number = self.known.get(item.input_id)
         try:
             row = None if number is None else self.journal.outcome(number)
-            payload: Any = None if row is None else self._payload(row)
+            payload: Any = None if row is None else self._to_go_on(row)
         except (CodecError, JournalDamaged) as error:
             payload = Unreadable(f"what {self.journal.name} holds of it cannot be read: {error}")
         return item if payload is None else msgspec.structs.replace(item, payload=payload)
 
-    def _payload(self, row: OutcomeRow) -> Payload | Completed[Any] | None:
-        if row.problem is not None:
-            return Payload(step="", message=f"what it stopped with could not be stored ({row.problem})")
-        if row.status == "succeeded":
+    def left(self, item: ProcessorInput[Any]) -> Outcome[Any]:
+        """How the input ended in the latest run."""
+        number = self.known.get(item.input_id)
+        try:
+            row = None if number is None else self.journal.outcome(number)
+            return NotRun(input_id=item.input_id, reason="not run yet") if row is None else self._outcome(item, row)
+        except (CodecError, JournalDamaged) as error:
+            return refused(item, f"what {self.journal.name} holds of it cannot be read: {error}", "BadPayload")
+
+    def _outcome(self, item: ProcessorInput[Any], row: OutcomeRow) -> Outcome[Any]:
+        if row.status == "succeeded" and row.problem is None:
+            done = self._completed(row)
+            return Skipped(input_id=item.input_id, output=done.output, run_id=done.run_id)
+        detail = FailureDetail() if row.detail is None else read_detail(row.detail, FailureDetail)
+        payload, step = self._payload(row), detail.failed_at or row.step
+        if row.status != "failed":
+            reason = detail.reason or (payload.message if payload else "not run yet")
+            return NotRun(input_id=item.input_id, reason=reason, step=step, payload=payload)
+        return Failed(
+            input_id=item.input_id,
+            step=step or "",
+            exception=detail.exception,
+            message=detail.message,
+            payload=payload or Payload(step=row.step or "", exception=detail.exception, message=detail.message),
+            kind=detail.kind,
+            retryable=detail.retryable,
+            frames=detail.frames,
+            attempts=detail.attempts,
+        )
+
+    def _to_go_on(self, row: OutcomeRow) -> Payload | Completed[Any] | None:
+        """What the input goes on with; a failure counts as one more resume."""
+        if row.status == "succeeded" and row.problem is None:
             return self._completed(row)
+        payload = self._payload(row)
+        if payload is None or row.status != "failed":
+            return payload
+        return msgspec.structs.replace(payload, retry_count=payload.retry_count + 1)
+
+    def _payload(self, row: OutcomeRow) -> Payload | None:
+        """What the input stopped with."""
+        detail = FailureDetail() if row.detail is None else read_detail(row.detail, FailureDetail)
+        if row.problem is not None:
+            told = f"what it stopped with could not be stored ({row.problem})"
+            return Payload(step="", message=told, retry_count=detail.retry_count)
         if row.step is None or row.step in RESERVED or row.detail is None:
             return None
-        detail = read_detail(row.detail, FailureDetail)
-        index = self.stored.pipeline.find(row.step)
+        index = None if detail.plain else self.stored.pipeline.find(row.step)
         return Payload(
             step=row.step,
             exception=detail.exception,
             message=detail.message,
             data=None if row.data is None else self.stored.read(row.data, index),
-            retry_count=detail.retry_count + (row.status == "failed"),
+            retry_count=detail.retry_count,
             input_fingerprint=row.fingerprint,
             code=run_detail(self._run(row.run)).code if detail.code is None else detail.code,
             edited=detail.edited,

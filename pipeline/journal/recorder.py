@@ -8,7 +8,7 @@ There is no writer thread: beside Python code that computes it would starve, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from time import monotonic, time
 from typing import Any, Protocol, TypeVar
@@ -23,7 +23,7 @@ from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
 from pipeline.journal.stored import RunDetail, Stored, attempts_row, write_detail
 from pipeline.metrics import Metrics
-from pipeline.model import Completed, ExecutionContext, Outcome, Payload, ProcessorInput, Skipped
+from pipeline.model import Completed, ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped
 from pipeline.plan import Code
 
 GROUP_ROWS = 512
@@ -54,6 +54,11 @@ class Arrived(Protocol):
     @property
     def outcome(self) -> Outcome[Any]:
         """How it ended."""
+        ...
+
+    @property
+    def kept(self) -> bool:
+        """Whether it ended so in an earlier run."""
         ...
 
 
@@ -98,6 +103,7 @@ class Recorder:
         self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
         self.slots: dict[int, int] | None = None
+        self.kept: Mapping[str, Outcome[Any]] = {}
         self.held: list[Any] = []
         self.committed_at: float = monotonic()
         self.finished: bool = False
@@ -142,7 +148,11 @@ class Recorder:
         number = self._id(place) if self.memory is None else self._join(self.memory, place, item)
         if self.memory is None:
             self._inputs.append(self.stored.input_row(number, place, item))
-        if isinstance(item.payload, Payload | Completed):
+        kept = self.kept.get(item.input_id)
+        row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.detail.code)
+        if row is not None and item.payload is not None:
+            self._outcomes.append(row)
+        elif isinstance(item.payload, Payload | Completed):
             self._outcomes.append(self.stored.given_row(number, self.lease.run, item.payload))
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
@@ -187,8 +197,10 @@ class Recorder:
             return self._committed() if self._is_due() else ()
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
-        if isinstance(arrival.outcome, Skipped):  # its output is there: recalled, or recorded when the run began
+        if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
+        if self.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
+            return None  # what was recalled stays as it is: a later version may be able to go on with it
         return self.stored.outcome_row(self._id(arrival.place), self.lease.run, arrival.outcome, self.detail.code)
 
     def _is_due(self) -> bool:
@@ -233,14 +245,28 @@ class Recorder:
             return
 
 
-def recorder_for(past: Past, context: ExecutionContext, code: Callable[[], Code], items: Items | None) -> Recorder:
-    """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch."""
+def _is_refused(outcome: Outcome[Any]) -> bool:
+    return isinstance(outcome, Failed) and outcome.step == "resume"
+
+
+def recorder_for(
+    past: Past,
+    context: ExecutionContext,
+    code: Callable[[], Code],
+    items: Items | None,
+    kept: Mapping[str, Outcome[Any]] = {},
+) -> Recorder:
+    """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
+
+    ``kept`` are the outcomes that the run does not touch.
+    """
     journal, stored = past.journal, past.stored
     previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
     inputs = None if items is None else len(items)
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
+    recorder.kept = kept
     recorder.begin(previous, items)
     return recorder
 

@@ -93,7 +93,10 @@ class AttemptsRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One run. ``state`` is ``started``, ``succeeded``, ``failed``, ``stopped`` or ``died``; times in seconds."""
+    """One run; times are in seconds.
+
+    ``state`` is ``started``, ``succeeded``, ``failed``, ``stopped``, ``died`` or ``edited`` (nothing ran in it).
+    """
 
     run: int
     batch: int

@@ -11,6 +11,7 @@ import msgspec
 from pipeline import codec, fingerprint
 from pipeline.codec import Cipher, CodecError, Registry
 from pipeline.compose import Pipeline
+from pipeline.errors import InvalidEdit
 from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
 from pipeline.metrics import Metrics
 from pipeline.model import (
@@ -27,6 +28,7 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
+from pipeline.step import RESERVED
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -52,6 +54,7 @@ class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """What the row of an input that did not succeed holds besides its columns.
 
     ``code`` is the payload's where it is not the run's; ``reason`` is a ``NotRun``'s.
+    ``plain`` says that the data is stored as JSON without a declared type, because it does not fit its step.
     """
 
     exception: str = ""
@@ -64,6 +67,7 @@ class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     failed_at: str | None = None
     retry_count: int = 0
     edited: bool = False
+    plain: bool = False
     code: dict[str, str | None] | None = None
 
 
@@ -93,7 +97,9 @@ class Stored:
 
     def write(self, value: Any, index: int) -> bytes:
         """What enters step ``index`` as bytes; ``CodecError`` when it would not come back as it is."""
-        data = codec.encode(value, self.entering[index], registry=self.registry)
+        return self._sealed(codec.encode(value, self.entering[index], registry=self.registry))
+
+    def _sealed(self, data: bytes) -> bytes:
         return data if self.cipher is None else codec.seal(data, self.cipher)
 
     def read(self, data: bytes, index: int | None) -> Any:
@@ -158,12 +164,20 @@ class Stored:
         detail = FailureDetail(
             exception=payload.exception,
             message=payload.message,
-            reason="not run yet",
+            reason="edited, not run yet" if payload.edited else "not run yet",
+            failed_at=payload.step,
             retry_count=payload.retry_count,
             edited=payload.edited,
             code=payload.code,
         )
         return self._payload_row(number, run, "not_run", payload, detail)
+
+    def edited_row(self, number: int, run: int, input_id: str, payload: Payload) -> OutcomeRow:
+        """The row of an input that waits to go on with edited data; ``InvalidEdit`` when that cannot be stored."""
+        row = self.given_row(number, run, payload)
+        if row.problem is not None:
+            raise InvalidEdit(f"the new data of input {input_id!r} cannot be stored: {row.problem}")
+        return row
 
     def _output_row(self, number: int, run: int, output: Any) -> OutcomeRow:
         try:
@@ -173,14 +187,29 @@ class Stored:
 
     def _payload_row(self, number: int, run: int, status: str, payload: Payload, detail: FailureDetail) -> OutcomeRow:
         data, problem = None, None
-        index = self.pipeline.find(payload.step)
         try:
-            data = self.write(payload.data, index) if index is not None else None
+            data, plain = self._payload_data(payload)
+            detail = msgspec.structs.replace(detail, plain=plain)
         except CodecError as error:
             problem = str(error)
         return OutcomeRow(
             number, run, status, payload.step, data, write_detail(detail), payload.input_fingerprint, problem
         )
+
+    def _payload_data(self, payload: Payload) -> tuple[bytes | None, bool]:
+        """What entered the step as bytes, and whether as plain JSON: it may not fit its step, or have none."""
+        if payload.step in RESERVED:
+            return None, False
+        index = self.pipeline.find(payload.step)
+        if index is None:
+            return self._sealed(codec.encode(payload.data)), True
+        try:
+            return self.write(payload.data, index), False
+        except CodecError as refused:
+            try:
+                return self._sealed(codec.encode(payload.data)), True
+            except CodecError:
+                raise refused from None
 
 
 def attempts_row(number: int, run: int, outcome: Outcome[Any]) -> AttemptsRow | None:

@@ -267,7 +267,9 @@ def test_a_changed_row_is_never_taken_for_a_value(tmp_path: Path) -> None:
     change(tmp_path, "UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
 
     again = processor(SqliteJournal(tmp_path / "runs.db")).resume()
+    still = processor(SqliteJournal(tmp_path / "runs.db")).resume()
 
+    assert [failed.message for failed in still.failed] == [failed.message for failed in again.failed]
     assert [(failed.step, failed.kind) for failed in again.failed] == [("resume", "invalid")]
     assert "of outcomes is not what was written" in again.failed[0].message
 

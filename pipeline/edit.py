@@ -1,0 +1,104 @@
+"""A payload whose data a person replaced, checked against what its step declares. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipeline import codec, fingerprint
+from pipeline.codec import CodecError, Registry
+from pipeline.compose import Pipeline
+from pipeline.errors import InvalidEdit, UnknownInput, did_you_mean
+from pipeline.model import ExecutionContext, Failed, NotRun, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.plan import BadPayload, read_payload
+from pipeline.result import ProcessingResult
+from pipeline.step import RESERVED
+
+
+def edited(
+    pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], data: Any, registry: Registry | None
+) -> Payload:
+    """What ``item`` goes on with when ``data`` takes the place of its payload's; ``InvalidEdit`` when it does not fit.
+
+    An input without a payload goes on from the first step. Its failed resumes are counted anew.
+    """
+    before = _payload_of(item)
+    place = 0 if not before.step or before.step in RESERVED else pipeline.find(before.step)
+    if place is None:
+        hint = did_you_mean(before.step, pipeline.names)
+        raise InvalidEdit(
+            f"input {item.input_id!r} stopped at {before.step!r}, which is no step of {pipeline}{hint}; "
+            "if it was renamed, keep its old name: step('new', aliases=('old',))"
+        )
+    try:
+        value = codec.conform(data, pipeline[place].input_type, registry=registry)
+    except CodecError as error:
+        told = f"the new data of input {item.input_id!r} does not fit step {pipeline.names[place]!r}"
+        raise InvalidEdit(f"{told}: {error}", error.path) from error
+    return msgspec.structs.replace(
+        before,
+        step=pipeline.names[place],
+        data=value,
+        retry_count=0,
+        input_fingerprint=before.input_fingerprint or fingerprint.of_data(item.data),
+        edited=True,
+    )
+
+
+def edited_result(
+    result: ProcessingResult[Any, Any],
+    pipeline: Pipeline[Any, Any, Any],
+    input_id: str,
+    data: Any,
+    registry: Registry | None,
+) -> ProcessingResult[Any, Any]:
+    """The result with one input waiting to go on with ``data``; everything else is as it was."""
+    place = _place_of(result, input_id)
+    item, outcome = result.inputs[place], result.outcomes[place]
+    refuse_edit(outcome)
+    left = outcome.payload if isinstance(outcome, Failed | NotRun) else None
+    payload = edited(pipeline, item if left is None else msgspec.structs.replace(item, payload=left), data, registry)
+    waits = waiting(input_id, payload)
+    outcomes = (*result.outcomes[:place], waits, *result.outcomes[place + 1 :])
+    changed = msgspec.structs.replace(result, outcomes=outcomes, context=marked(result.context, input_id))
+    vars(changed).update(vars(result))  # what belongs to a result but is not copied: how its failures are written
+    return changed
+
+
+def waiting(input_id: str, payload: Payload) -> NotRun:
+    """The outcome of an input that was edited and has not gone on yet."""
+    return NotRun(input_id=input_id, reason="edited, not run yet", step=payload.step, payload=payload)
+
+
+def refuse_edit(outcome: Any) -> None:
+    """Raise ``InvalidEdit`` for an input of which there is nothing to edit."""
+    if isinstance(outcome, Succeeded | Skipped):
+        raise InvalidEdit(
+            f"input {outcome.input_id!r} has succeeded; to run it with other data, give that as an input: "
+            "execute(inputs, context=…)"
+        )
+    if isinstance(outcome, Failed) and outcome.step == "prevalidation":
+        raise InvalidEdit(f"input {outcome.input_id!r} does not belong here ({outcome.message}); give a right one")
+
+
+def marked(context: ExecutionContext, input_id: str) -> ExecutionContext:
+    """The lineage, with the input among those that were edited: ``execution_metadata["edited"]``."""
+    ids = [part for part in context.execution_metadata.get("edited", "").split(", ") if part]
+    told = ", ".join([*ids, *([] if input_id in ids else [input_id])])
+    return msgspec.structs.replace(context, execution_metadata={**context.execution_metadata, "edited": told})
+
+
+def _payload_of(item: ProcessorInput[Any]) -> Payload:
+    try:
+        payload = read_payload(item.payload) if item.payload is not None else None
+    except BadPayload:
+        payload = None
+    return payload if isinstance(payload, Payload) else Payload(step="")
+
+
+def _place_of(result: ProcessingResult[Any, Any], input_id: str) -> int:
+    ids = [item.input_id for item in result.inputs]
+    if input_id not in ids:
+        raise UnknownInput(f"no input {input_id!r} in run {result.run_id!r}{did_you_mean(input_id, ids)}")
+    return ids.index(input_id)
