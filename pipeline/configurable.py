@@ -82,7 +82,9 @@ class ConfigurableDecorator:
         self.settings = settings
 
     @overload
-    def __call__(self, fn: WithSettings[A, P, Result[B, E] | Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: WithSettings[A, P, Result[B, E]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: WithSettings[A, P, Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: WithSettings[A, P, Awaited[B]], /) -> Configurable[A, P, B, Never]: ...
     @overload
@@ -95,7 +97,9 @@ class ConfigurableDecorator:
 @overload
 def configurable(fn: str, /, **settings: Unpack[StepSettings]) -> ConfigurableDecorator: ...
 @overload
-def configurable(fn: WithSettings[A, P, Result[B, E] | Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
+def configurable(fn: WithSettings[A, P, Result[B, E]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
+@overload
+def configurable(fn: WithSettings[A, P, Awaited[Result[B, E]]], /) -> Configurable[A, P, B, E]: ...  # type: ignore[overload-overlap]
 @overload
 def configurable(fn: WithSettings[A, P, Awaited[B]], /) -> Configurable[A, P, B, Never]: ...
 @overload

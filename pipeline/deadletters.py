@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -24,6 +24,8 @@ from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
 from pipeline.model import Failed, FailureKind, Payload, ProcessorInput
 from pipeline.step import RESERVED
+
+A = TypeVar("A")
 
 Place: TypeAlias = "str | PathLike[str]"
 
@@ -169,8 +171,8 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
 
 def read_failures(
-    path: Place, pipeline: Pipeline[Any, Any, Any], registry: Registry | None = None
-) -> list[ProcessorInput[Any]]:
+    path: Place, pipeline: Pipeline[A, Any, Any], registry: Registry | None = None
+) -> list[ProcessorInput[A]]:
     """The inputs in a file that ``ProcessingResult.write_failures`` wrote, each to go on at the step that failed it.
 
     Their data is of the steps' declared types. ``DeadLettersDamaged`` names the lines that cannot be read, and

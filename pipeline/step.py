@@ -33,7 +33,11 @@ Awaited: TypeAlias = Coroutine[Any, Any, B]
 """What calling an async function gives."""
 
 FunctionOfOneValue: TypeAlias = Callable[[A], B] | Callable[[A, StepContext], B]
-"""A function that a step can be made of: it takes a value, and the call's context if it wants that."""
+"""A function that a step can be made of: it takes a value, and the call's context if it wants that.
+
+The overloads below take one kind of answer each. Were ``Result`` and ``Awaited[Result]`` a union in one of them, mypy
+would take any ``Any`` in a function's types, as in ``dict[str, Any]``, for ambiguous, and give ``Step[Any, Any, Any]``.
+"""
 
 RESERVED = frozenset({"prevalidation", "resume", "aggregation"})
 """Names under which a run reports what is not a step's failure."""
@@ -216,7 +220,9 @@ class StepDecorator:
         self.parts: dict[str, Any] = parts_of(name, settings)
 
     @overload
-    def __call__(self, fn: FunctionOfOneValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: FunctionOfOneValue[A, Result[B, E]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: FunctionOfOneValue[A, Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: FunctionOfOneValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
     @overload
@@ -229,7 +235,9 @@ class StepDecorator:
 @overload
 def step(fn: str, /, **settings: Unpack[StepSettings]) -> StepDecorator: ...
 @overload
-def step(fn: FunctionOfOneValue[A, Result[B, E] | Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+def step(fn: FunctionOfOneValue[A, Result[B, E]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
+@overload
+def step(fn: FunctionOfOneValue[A, Awaited[Result[B, E]]], /) -> Step[A, B, E]: ...  # type: ignore[overload-overlap]
 @overload
 def step(fn: FunctionOfOneValue[A, Awaited[B]], /) -> Step[A, B, Never]: ...
 @overload

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Literal, Never, NoReturn, assert_never, assert_type
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Never, NoReturn, TypeVar, assert_never, assert_type
 
 from pipeline import (
+    Aggregate,
     BaseProcessor,
+    Completed,
+    Conflict,
+    Event,
     ExecutionContext,
     Failed,
     Failure,
+    Journal,
+    MemoryJournal,
     MergeConflict,
+    Merged,
+    Metrics,
     NotRun,
+    Observer,
     Outcome,
+    Payload,
     Pipeline,
     Plan,
+    PlannedInput,
     ProcessingResult,
     Processor,
     ProcessorInput,
+    Progress,
     Result,
+    Retry,
+    RunHandle,
+    Selection,
     Skipped,
+    SqliteJournal,
     Step,
     StepContext,
     StepFailure,
+    StepMetrics,
     Succeeded,
     Success,
     collect,
@@ -30,10 +51,14 @@ from pipeline import (
     is_failure,
     is_success,
     merge_factors,
+    read_failures,
     step,
     to_inputs,
 )
-from runners import ProcessRunner, SequentialRunner, ThreadRunner
+from runners import AsyncRunner, Crash, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Document:
@@ -105,7 +130,7 @@ async def async_result_with_context(ledger: Ledger, context: StepContext) -> Res
     return Success(context.attempt)
 
 
-@step("settled", timeout=30.0, version="2", aliases=("old",))
+@step("settled", retry=Retry(on=(TimeoutError, ApiError), attempts=4, wait=0.5), timeout=30.0, version="2")
 def settled(text: str) -> Result[int, str]:
     return Success(len(text))
 
@@ -180,6 +205,43 @@ assert_type(may_give_none, Step[str, int | None, Never])
 assert_type(two_errors, Step[str, int, Rejection | ApiError])
 
 
+# ---- Any inside of a type, which must not spread to the whole step ----------------------------------
+
+
+@step("loose_result")
+def loose_result(document: dict[str, Any]) -> Result[dict[str, Any], Rejection]:
+    return Success(document)
+
+
+@step("loose_plain")
+def loose_plain(document: dict[str, Any]) -> list[Any]:
+    return [document]
+
+
+@step("loose_error")
+async def loose_error(rows: list[Any]) -> Result[int, Any]:
+    return Failure(rows)
+
+
+@step
+def loose_named_by_itself(document: dict[str, Any]) -> Result[int, str]:
+    return Success(len(document))
+
+
+@step("anything")
+def anything(value: Any) -> int:
+    return len(str(value))
+
+
+assert_type(loose_result, Step[dict[str, Any], dict[str, Any], Rejection])
+assert_type(loose_plain, Step[dict[str, Any], list[Any], Never])
+assert_type(loose_error, Step[list[Any], int, Any])
+assert_type(loose_named_by_itself, Step[dict[str, Any], int, str])
+assert_type(anything, Step[Any, int, Never])
+assert_type(loose_result >> loose_named_by_itself, Pipeline[dict[str, Any], int, Rejection | str])
+assert_type(settled >> anything, Pipeline[str, int, str])
+
+
 # ---- functions that come from elsewhere ------------------------------------------------------------
 
 
@@ -194,14 +256,48 @@ class Client:
         return Balances()
 
 
+@dataclass(frozen=True)
+class Page:
+    number: int
+    text: str = ""
+
+    @staticmethod
+    def of(text: str) -> Page:
+        return Page(1, text)
+
+    @classmethod
+    def checked(cls, text: str) -> Result[Page, str]:
+        return Success(cls(1, text)) if text else Failure("empty")
+
+
 def measured(text: str, unit: str = "cm") -> float:
     return float(len(text))
+
+
+def first(values: Sequence[T]) -> T:
+    return values[0]
+
+
+def parts_of(text: str, *rest: int, **more: object) -> list[str]:
+    return text.split()
 
 
 assert_type(step("fetch")(Client().fetch), Step[Document, Ledger, ApiError])
 assert_type(step(Client().afetch), Step[Document, Ledger, Never])
 assert_type(step("client")(Client()), Step[Document, Balances, Never])
 assert_type(step("measured")(measured), Step[str, float, Never])
+assert_type(step(parts_of), Step[str, list[str], Never])
+assert_type(step("page")(Page), Step[int, Page, Never])
+assert_type(step(Page.of), Step[str, Page, Never])
+assert_type(step("checked")(Page.checked), Step[str, Page, str])
+assert_type(step("upper")(str.upper), Step[str, str, Never])
+assert_type(step("length")(len), Step[Sized, int, Never])
+assert_type(step("upper")(str.upper) >> step("length")(len), Pipeline[str, int, Never])
+assert_type(step("upper")(str.upper) >> step("number")(int), Pipeline[str, int, Never])
+assert_type(step("upper")(str.upper) >> step("amount")(Decimal), Pipeline[str, Decimal, Never])
+parsed: Step[str, Any, Any] = step("parsed")(json.loads)
+first_word: Step[list[str], str] = step("first_word")(first)  # a generic function, for the type it is used with
+assert_type(step(parts_of) >> first_word, Pipeline[str, str, Never])
 
 
 # ---- configurable steps ----------------------------------------------------------------------------
@@ -227,10 +323,24 @@ async def counted(text: str, least: int) -> int:
     return max(len(text), least)
 
 
+@configurable(
+    "selected",
+    retry=Retry(attempts=2),
+    timeout=1.0,
+    version=None,
+    aliases=("chosen",),
+    checkpoint=False,
+    input_type=dict,
+)
+def selected(factors: dict[str, Any], *names: str, default: Any = None) -> Result[dict[str, Any], str]:
+    return Success({name: factors.get(name, default) for name in names})
+
+
 assert_type(top(n=3), Step[list[int], list[int], Never])
 assert_type(checked(5, strict=True), Step[list[int], int, Rejection])
 assert_type(fetched(), Step[str, bytes, ApiError])
 assert_type(counted(3), Step[str, int, Never])
+assert_type(selected("a", "b", default=0), Step[dict[str, Any], dict[str, Any], str])
 assert_type(top(n=3) >> checked(5), Pipeline[list[int], int, Rejection])
 
 
@@ -341,18 +451,36 @@ assert_type(named_by_itself >> any_object >> named_by_itself, Pipeline[str, int,
 assert_type(statement[async_result:], Pipeline[Ledger, dict[str, int], Rejection | ApiError])
 assert_type(statement[:async_result], Pipeline[Document, Ledger, Rejection | ApiError])
 assert_type(statement[async_result:raising], Pipeline[Ledger, Balances, Rejection | ApiError])
+assert_type(statement[:], Pipeline[Document, dict[str, int], Rejection | ApiError])
 assert_type(statement["raising":], Pipeline[Any, dict[str, int], Rejection | ApiError])
 assert_type(statement[1:], Pipeline[Any, dict[str, int], Rejection | ApiError])
 assert_type(statement[:"raising"], Pipeline[Document, Any, Rejection | ApiError])
+assert_type(statement[:2], Pipeline[Document, Any, Rejection | ApiError])
+assert_type(statement[1:2], Pipeline[Any, Any, Rejection | ApiError])
 assert_type(statement["result":"raising"], Pipeline[Any, Any, Rejection | ApiError])
 assert_type(statement["raising"], Step[Any, Any, Any])
 assert_type(statement[-1], Step[Any, Any, Any])
+assert_type(statement[async_result:"raising"], Pipeline[Any, Any, Rejection | ApiError])
+assert_type(statement["raising":raising], Pipeline[Any, Any, Rejection | ApiError])
 assert_type(
     statement[:async_result] >> statement[async_result:], Pipeline[Document, dict[str, int], Rejection | ApiError]
 )
 assert_type(statement.names, tuple[str, ...])
 assert_type(list(statement), list[Step[Any, Any, Any]])
 assert_type(Pipeline.of([result, plain]), Pipeline[Any, Any, Any])
+assert_type(statement.index("raising"), int)
+assert_type(statement.index(raising), int)
+assert_type(statement.replace("raising", plain), Pipeline[Document, dict[str, int], Any])
+assert_type(plain.replace(name="again", version="2"), Step[Ledger, Balances, Never])
+assert_type("raising" in statement and raising in statement and len(statement) == 3, bool)
+
+
+def cut_where_it_stopped(pipeline: Pipeline[Document, int, str], at: str | None) -> Pipeline[Any, int, str]:
+    return pipeline[at:] if at is not None else pipeline
+
+
+def cut_somewhere(pipeline: Pipeline[Document, int, str], start: str | None, end: int | None) -> int:
+    return len(pipeline[start:end])
 
 
 # ---- calling a step or a pipeline, and looking at what came back ------------------------------------
@@ -373,7 +501,19 @@ elif is_failure(answer):
 
 def failing_step(document: Document) -> str | None:
     ended = statement(document)
-    return ended.failure().step if is_failure(ended) else None
+    if is_failure(ended):
+        assert_type(ended.failure(), StepFailure[Rejection | ApiError | Exception])
+        assert_type(ended.failure().error, Rejection | ApiError | Exception)
+        assert_type(ended.failure().payload, Payload)
+        return ended.failure().step
+    return None
+
+
+async def on_an_event_loop() -> None:
+    assert_type(await async_result.acall(Ledger()), Result[Balances, ApiError | Exception])
+    assert_type(
+        await statement.acall(Document()), Result[dict[str, int], StepFailure[Rejection | ApiError | Exception]]
+    )
 
 
 # ---- processors ------------------------------------------------------------------------------------
@@ -399,6 +539,41 @@ assert_type(reduced, Processor[Document, dict[str, int], int])
 assert_type(summed, Processor[str, int, int])
 assert_type(single, Processor[str, int, list[int]])
 
+averaged = Processor(pipeline=settled, aggregate=lambda outputs: sum(outputs) / len(outputs))
+loose = Processor(pipeline=loose_result, aggregate=merge_factors)
+at_run_time = Processor(pipeline=Pipeline.of([result, plain]))
+
+assert_type(averaged, Processor[str, int, float])
+assert_type(Processor(pipeline=settled, aggregate=max), Processor[str, int, int])
+assert_type(Processor(pipeline=settled, aggregate=len), Processor[str, int, int])
+assert_type(Processor(pipeline=settled, aggregate=tuple), Processor[str, int, tuple[int, ...]])
+assert_type(Processor(pipeline=settled, aggregate=set), Processor[str, int, set[int]])
+assert_type(Processor(pipeline=settled, aggregate=Counter), Processor[str, int, Counter[int]])
+assert_type(loose, Processor[dict[str, Any], dict[str, Any], dict[str, Any]])
+assert_type(at_run_time, Processor[Any, Any, list[Any]])
+
+
+class Median:
+    """An aggregate that is told which input each output came from."""
+
+    def __call__(self, outputs: Sequence[int], /) -> float:
+        return sorted(outputs)[len(outputs) // 2]
+
+    def merge(self, outputs: Sequence[tuple[str, Any]], /) -> Merged:
+        return Merged(self([output for _, output in outputs]), (Conflict("$", (), ()),))
+
+
+median: Aggregate[int, float] = Median()
+assert_type(Processor(pipeline=settled, aggregate=Median()), Processor[str, int, float])
+assert_type(Processor(pipeline=settled, aggregate=median), Processor[str, int, float])
+
+
+def names_of(processors: Iterable[Processor[Any, Any, Any]]) -> list[str]:
+    return [processor.name for processor in processors]
+
+
+names_of([listed, merged, summed, averaged])
+
 inputs = [ProcessorInput(input_id="doc_1", data=Document())]
 assert_type(inputs, list[ProcessorInput[Document]])
 assert_type(to_inputs([Document()]), Iterator[ProcessorInput[Document]])
@@ -416,6 +591,19 @@ assert_type(done.error_responses(), list[dict[str, Any]])
 assert_type(merged.retry(done), ProcessingResult[dict[str, int], dict[str, Any]])
 assert_type(merged.execute(done.retry_inputs(), context=done.retry_context()).output, dict[str, Any] | None)
 assert_type(reduced.reaggregate(done), ProcessingResult[dict[str, int], int])
+assert_type(done.run_id, str)
+assert_type(done.conflicts, tuple[Conflict, ...])
+assert_type(done.aggregation, Failed | None)
+assert_type(done.metrics, Metrics)
+assert_type(done.metrics.steps["raising"], StepMetrics)
+assert_type(done.retry_inputs(), list[ProcessorInput[Any]])
+assert_type(done.failure_clusters(), dict[tuple[str, str, str], list[Failed]])
+assert_type(done.write_failures("failures.jsonl"), int)
+assert_type(merged.read_failures("failures.jsonl"), list[ProcessorInput[Document]])
+assert_type(summed.execute([ProcessorInput(input_id="a", data="text")]).output, int | None)
+assert_type(listed.execute(inputs).output, list[dict[str, int]] | None)
+if done.output is not None:
+    assert_type(done.output, dict[str, Any])
 assert_type(merged.plan(inputs), Plan)
 assert_type(merged.plan(to_inputs([Document()])), Plan)
 assert_type(merged.stream(inputs), Iterator[Outcome[dict[str, int]]])
@@ -423,7 +611,113 @@ assert_type(merged.astream(inputs), AsyncIterator[Outcome[dict[str, int]]])
 
 
 async def executed() -> dict[str, Any] | None:
+    async for outcome in merged.astream(inputs):
+        assert_type(outcome, Outcome[dict[str, int]])
     return (await merged.aexecute(inputs)).output
+
+
+# ---- going on: all, a part, edited, in the background, from a journal ------------------------------
+
+journal: Journal = SqliteJournal("runs.db", sync="power")
+remembered = Processor(
+    pipeline=statement,
+    aggregate=merge_factors,
+    journal=journal,
+    runner=AsyncRunner(max_concurrency=20),
+    prevalidation="isolate",
+    on_input_change="error",
+    on_code_change="restart",
+    on_bad_payload="restart",
+    max_failures=0.1,
+    max_attempts=3,
+    fail_fast=False,
+    account_id=None,
+    context=ExecutionContext(execution_metadata={"desk": "north"}),
+)
+
+assert_type(remembered, Processor[Document, dict[str, int], dict[str, Any]])
+assert_type(Processor(pipeline=settled, journal=MemoryJournal()), Processor[str, int, list[int]])
+assert_type(remembered.resume(), ProcessingResult[dict[str, int], dict[str, Any]])
+assert_type(remembered.resume(done.run_id, only=Selection(steps="raising"), lift=True).success, bool)
+assert_type(remembered.plan(done.run_id), Plan)
+assert_type(remembered.plan(done, only=lambda failed: failed.kind == "timeout"), Plan)
+assert_type(remembered.retry(done, only=done.failed, lift=["doc_1"]), ProcessingResult[dict[str, int], dict[str, Any]])
+assert_type(
+    remembered.retry(
+        done, only=Selection(exceptions=(TimeoutError, "ApiError"), where=lambda failed: failed.retryable)
+    ),
+    ProcessingResult[dict[str, int], dict[str, Any]],
+)
+assert_type(remembered.edit(done, "doc_1", Balances()), ProcessingResult[dict[str, int], dict[str, Any]])
+assert_type(remembered.edit(done.run_id, "doc_1", Balances()), str)
+assert_type(read_failures("failures.jsonl", statement), list[ProcessorInput[Document]])
+
+with remembered.start(inputs) as run:
+    assert_type(run, RunHandle[dict[str, int], dict[str, Any]])
+    assert_type(run.progress(), Progress)
+    assert_type(run.progress().done, int)
+    assert_type(run.result(timeout=1.0), ProcessingResult[dict[str, int], dict[str, Any]])
+
+by_hand = [
+    ProcessorInput(input_id="1", data=Document(), payload={"step": "raising", "data": "stored"}),
+    ProcessorInput(input_id="2", data=Document(), payload=Payload(step="raising", data=Balances())),
+    ProcessorInput(input_id="3", data=Document(), payload=Completed(output={"n": 1})),
+]
+assert_type(by_hand, list[ProcessorInput[Document]])
+assert_type(remembered.execute(by_hand).success, bool)
+
+
+def told_of_a_plan(planned: PlannedInput) -> str:
+    match planned.action:
+        case "run":
+            return " ".join(planned.steps)
+        case "skip" | "keep" | "park" | "refuse":
+            return planned.reason
+        case _:
+            assert_never(planned.action)
+
+
+def told_of_a_failure(failed: Failed) -> str:
+    match failed.kind:
+        case "error" | "invalid":
+            return failed.message
+        case "timeout" | "crash" | "cancelled":
+            return failed.step
+        case _:
+            assert_never(failed.kind)
+
+
+class Printing:
+    """An observer needs nothing but the method."""
+
+    def on_event(self, event: Event, /) -> None:
+        print(event.run_id)
+
+
+observers: list[Observer] = [Printing()]
+assert_type(Processor(pipeline=settled, observers=observers), Processor[str, int, list[int]])
+assert_type(Processor(pipeline=settled, observers=[Printing()]), Processor[str, int, list[int]])
+
+# ---- runners, on their own and one's own -----------------------------------------------------------
+
+assert_type(ThreadRunner(4).run(len, ["one", "two"]), list[int])
+assert_type(ThreadRunner(4).stream(len, ["one"]), Iterator[tuple[int, Result[int, Crash]]])
+assert_type(ProcessRunner(timeout=30.0, crash_retries=1).run(str.upper, ["a"]), list[str])
+
+
+class Reversed(Runner):
+    """A runner of one's own needs one method."""
+
+    def run(self, func: Callable[[T], R], inputs: Iterable[T]) -> list[R]:
+        return [func(value) for value in reversed(list(inputs))][::-1]
+
+
+with ThreadRunner(2) as warm:
+    assert_type(Processor(pipeline=settled, runner=warm), Processor[str, int, list[int]])
+assert_type(Processor(pipeline=settled, runner=Reversed()), Processor[str, int, list[int]])
+
+
+# ---- outcomes, matched to the end ---------------------------------------------------------------------
 
 
 def told(outcome: Outcome[dict[str, int]]) -> int | str | None:

@@ -30,6 +30,8 @@ from pipeline import (
     Processor,
     ProcessorInput,
     Result,
+    Retry,
+    Selection,
     Skipped,
     SqliteJournal,
     Step,
@@ -234,6 +236,14 @@ step("a", version=2)  # type: ignore[call-overload]  # pyright: ignore[reportArg
 step("a", aliases="old")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 step("a", aliases=["old"])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 step("a", checkpoint="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", retry=Retry)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+Retry(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Retry(attempts="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Retry(on=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(jitter="half")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry().attempts = 3  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 configurable("a", timout=3.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 length.replace("b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 length.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -323,6 +333,18 @@ merged.retry(inputs)  # type: ignore[arg-type]  # pyright: ignore[reportArgument
 merged.retry(lengths.execute(texts))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 merged.reaggregate(lengths.execute(texts))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 merged.resume(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+merged.retry(merged.execute(inputs), only="extraction")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+merged.retry(merged.execute(inputs), only=Selection)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+merged.retry(merged.execute(inputs), lift=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+merged.edit(inputs, "doc_1", Balances())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+merged.edit("run_1", "doc_1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+merged.start(texts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+merged.start(inputs).output  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+merged.start(inputs).progress().percent  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+merged.read_failures(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Selection("extraction")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Selection(step="extraction")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Selection(where=len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 for _ in merged.astream(inputs):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
     pass
