@@ -28,6 +28,9 @@ Start: TypeAlias = tuple[str, int, Any]
 
 Pulse: TypeAlias = Callable[[int, float | None], None]
 
+CANCEL_S = 1.0
+"""Seconds that an async step has to end after it was cancelled, before a runner that can kills its worker."""
+
 IDLE: Start = ("", maxsize, None)
 """A start behind the last step: nothing runs, and the consumer is given a turn."""
 
@@ -80,13 +83,15 @@ class Program:
     def _call(self, place: int, step: Step[Any, Any, Any], in_thread: bool) -> Call:
         """A step under all that stands around its call, innermost first."""
         fn: Callable[[Any], Any] = step.fn
+        limit_s = step.policies.timeout_s
         if step.wants_context:
             fn = _with_context(step.fn)
-        if in_thread and not step.is_async:
+        waits = step.is_async or (in_thread and limit_s is None)
+        if waits and not step.is_async:
             fn = _in_thread(fn)
         if self.pulse is not None:
-            fn = _pulsing(fn, self.pulse, place, step.policies.timeout_s)
-        waits = step.is_async or in_thread
+            grace_s = CANCEL_S if step.is_async else 0.0
+            fn = _pulsing(fn, self.pulse, place, None if limit_s is None else limit_s + grace_s)
         if step.policies.guarded:
             fn = guarded(self._guard(place, step, fn, waits))
         elif waits:
@@ -95,7 +100,15 @@ class Program:
 
     def _guard(self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any], waits: bool) -> Guard:
         pause = partial(self.pulse, place, None) if self.pulse is not None else bool
-        return Guard(step, fn, waits=waits, timing=self.timing, stopping=self.stopping, pause=pause)
+        return Guard(
+            step,
+            fn,
+            waits=waits,
+            kills=self.pulse is not None,
+            timing=self.timing,
+            stopping=self.stopping,
+            pause=pause,
+        )
 
 
 def work_of(program: Program, on_loop: bool) -> Callable[[Start], Any]:

@@ -20,7 +20,6 @@ from pipeline.deadletters import DeadLetters, Place
 from pipeline.dispatch import aarrivals, arrivals
 from pipeline.edit import edited_result
 from pipeline.ending import end_batch, end_stream
-from pipeline.errors import InvalidSetting
 from pipeline.gather import Known, gather
 from pipeline.handle import RunHandle
 from pipeline.journal import Past, recorder_for
@@ -67,7 +66,6 @@ class Processor(Generic[A, B, R]):
         self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
         self.pipeline.check_types()
         self.runner: Runner = options.get("runner") or SequentialRunner()
-        _check_timeouts(self.pipeline, self.runner)
         self.settings: Settings = settings_of(name, aggregate, options, CodeOf(self.pipeline.steps))
 
     @property
@@ -239,11 +237,3 @@ class Processor(Generic[A, B, R]):
 
     def __repr__(self) -> str:
         return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"
-
-
-def _check_timeouts(pipeline: Pipeline[Any, Any, Any], runner: Runner) -> None:
-    limited = [step.name for step in pipeline if step.policies.timeout_s is not None]
-    if limited and type(runner).pulse is None:
-        raise InvalidSetting(
-            f"step {limited[0]!r} has a timeout, but {type(runner).__name__} cannot end a hung call; use ProcessRunner"
-        )

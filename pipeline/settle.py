@@ -147,7 +147,7 @@ def as_given(dispatched: Dispatched, result: Result[Trace, Crash]) -> ProcessorI
     end = result.map(_end_of).value_or(None)
     if type(end) is not Stop or dispatched.decision.value is not item.data:
         return item
-    data = snapshot.restore(item.data, end.first)
+    data = (snapshot.copied if end.escaped else snapshot.restore)(item.data, end.first)
     return item if data is item.data else msgspec.structs.replace(item, data=data)
 
 

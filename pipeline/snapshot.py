@@ -63,6 +63,11 @@ def restore(value: Any, snapshot: Snapshot) -> Any:
         return pickle.loads(snapshot)
 
 
+def copied(value: Any, snapshot: Snapshot) -> Any:
+    """The value as it was, in a copy that whoever still holds ``value`` cannot change."""
+    return value if snapshot is None else pickle.loads(snapshot)
+
+
 def _is_immutable(declared: Any) -> bool:
     """Whether values of a declared type cannot change, as far as its declaration says."""
     if declared in (*SCALARS, *TIMES, NoneType, None):

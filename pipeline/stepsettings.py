@@ -14,7 +14,8 @@ class StepSettings(TypedDict, total=False):
     retry: Retry | None
     """When to call again, and how long to wait in between."""
     timeout: float | None
-    """Seconds that one call may take; on a runner that can end a hung call, such as ``ProcessRunner``."""
+    """Seconds that one call may take. ``ProcessRunner`` kills the worker of a call that takes longer, an async step
+    is cancelled; elsewhere the call goes on in a thread of its own, whose answer nobody waits for."""
     version: str | None
     """Stands for the fingerprint of the code."""
     aliases: tuple[str, ...]

@@ -56,6 +56,8 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     frames: tuple[Frame, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     parked: str | None = None
+    escaped: bool = False
+    """A call that took too long may still be at work on the value, and on what it came from."""
     error: Any = None
     first: Snapshot = None
 
@@ -76,6 +78,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = True
     attempts: tuple[Attempt, ...] = ()
     parked: str | None = None
+    escaped: bool = False
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -235,12 +238,13 @@ def refuse(call: Call, refusal: Refusal, value: Any, kept: Kept) -> Stop:
         index=call.place,
         exception=exception,
         message=message,
-        data=value if before is None else snapshot.restore(value, before),
+        data=(snapshot.copied if refusal.escaped else snapshot.restore)(value, before),
         kind=refusal.kind,
         retryable=refusal.retryable,
         frames=frames_of(refusal.error),
         attempts=earlier + refusal.attempts,
         parked=refusal.parked,
+        escaped=refusal.escaped,
         error=refusal.error,
         first=first,
     )

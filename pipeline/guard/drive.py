@@ -3,16 +3,17 @@
 # pyright: basic
 from __future__ import annotations
 
-import asyncio
+from asyncio import CancelledError, timeout
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.errors import StopNow
-from pipeline.guard.effects import Call, Effect, Effects, Raised
+from pipeline.guard.effects import Call, Effect, Effects, Late, Raised
 from pipeline.guard.guard import Guard
+from pipeline.guard.overtime import acall_within, call_within
 from pipeline.walk import goes_through
 
-PASSING = (StopNow, asyncio.CancelledError, GeneratorExit)
+PASSING = (StopNow, CancelledError, GeneratorExit)
 
 SLICE_S = 0.1
 """A wait is slept in slices of so many seconds, so that a run that is stopped is not kept waiting."""
@@ -44,10 +45,7 @@ async def adrive(guard: Guard, effects: Effects) -> Any:
 
 def _done(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
-        try:
-            return guard.call(effect.value)
-        except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
-            return _raised(error)
+        return _call(guard, effect.value)
     guard.pause()
     for slice_s in _slices(effect.seconds):
         if guard.stopping():
@@ -58,17 +56,35 @@ def _done(guard: Guard, effect: Effect) -> Any:
 
 async def _adone(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
-        try:
-            answer = guard.call(effect.value)
-            return await answer if guard.waits else answer
-        except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
-            return _raised(error)
+        return await _acall(guard, effect.value)
     guard.pause()
     for slice_s in _slices(effect.seconds):
         if guard.stopping():
             return True
         await guard.timing.asleep(slice_s)
     return guard.stopping()
+
+
+def _call(guard: Guard, value: Any) -> Any:
+    limit_s = guard.policies.timeout_s
+    try:
+        if limit_s is None or guard.kills:
+            return guard.call(value)
+        return call_within(limit_s, guard.call, value)
+    except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
+        return _raised(error)
+
+
+async def _acall(guard: Guard, value: Any) -> Any:
+    limit_s = guard.policies.timeout_s
+    if limit_s is not None and not guard.waits and not guard.kills:
+        return await acall_within(limit_s, guard.call, value)
+    limit = timeout(limit_s if guard.waits else None)
+    try:
+        async with limit:
+            return await guard.call(value) if guard.waits else guard.call(value)
+    except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
+        return Late(escaped=False) if limit.expired() and isinstance(error, TimeoutError) else _raised(error)
 
 
 def _slices(seconds: float) -> Iterator[float]:

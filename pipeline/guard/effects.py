@@ -9,7 +9,7 @@ import msgspec
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Call the step with ``value``; the reply is what it returned, or ``Raised``."""
+    """Call the step with ``value``; the reply is what it returned, ``Raised``, or ``Late``."""
 
     value: Any
 
@@ -24,6 +24,12 @@ class Raised(msgspec.Struct, frozen=True):
     """What a call raised, as a value."""
 
     error: BaseException
+
+
+class Late(msgspec.Struct, frozen=True):
+    """A call whose time is up. ``escaped`` says that it may still be at work."""
+
+    escaped: bool
 
 
 Effect: TypeAlias = Call | Sleep

@@ -8,7 +8,7 @@ from typing import Any
 
 from returns.result import Failure
 
-from pipeline.guard.effects import Raised
+from pipeline.guard.effects import Late, Raised
 from pipeline.guard.timing import REAL, Timing
 from pipeline.policies import Policies, Retry
 from pipeline.policies.retry import within_budget
@@ -21,6 +21,7 @@ ONCE = Retry(attempts=1)
 class Guard:
     """The policies of ``step`` and its ``call``; ``waits`` says that the call gives something to await.
 
+    ``kills`` says that the runner itself ends a call that takes too long, and the worker with it.
     ``stopping`` says whether the run was stopped; ``pause`` is called before every wait.
     """
 
@@ -30,6 +31,7 @@ class Guard:
         call: Callable[[Any], Any],
         *,
         waits: bool,
+        kills: bool = False,
         timing: Timing = REAL,
         stopping: Callable[[], bool] = bool,
         pause: Callable[[], object] = bool,
@@ -39,6 +41,7 @@ class Guard:
         self.retry: Retry = self.policies.retry or ONCE
         self.call: Callable[[Any], Any] = call
         self.waits: bool = waits
+        self.kills: bool = kills
         self.timing: Timing = timing
         self.stopping: Callable[[], bool] = stopping
         self.pause: Callable[[], object] = pause
@@ -58,6 +61,8 @@ class Guard:
             return answer._inner_value  # what failure() returns, without the call
         if kind is Raised:
             return answer.error
+        if kind is Late:
+            return TimeoutError(f"step {self.step.name!r} took longer than {self.policies.timeout_s:g} s")
         if answer is None and not self.step.may_return_none:
             return self.step.forgotten_return()
         return None

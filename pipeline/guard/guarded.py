@@ -36,7 +36,9 @@ class Guarded:
 
 def guarded(guard: Guard) -> Callable[[Any], Any]:
     """The call under its policies: it gives an answer, or ``Waiting``."""
-    return (lambda value: Waiting(guarded=Guarded(guard))) if guard.waits else _tried_at_once(guard)
+    if guard.waits or guard.policies.timeout_s is not None:
+        return lambda value: Waiting(guarded=Guarded(guard))
+    return _tried_at_once(guard)
 
 
 def _tried_at_once(guard: Guard) -> Callable[[Any], Any]:

@@ -11,9 +11,9 @@ from returns.result import Success
 
 from pipeline import snapshot
 from pipeline.describe import describe, frames_of
-from pipeline.guard.effects import Call, Effects, Sleep
+from pipeline.guard.effects import Call, Effects, Late, Sleep
 from pipeline.guard.guard import Guard
-from pipeline.model import Attempt
+from pipeline.model import Attempt, FailureKind
 from pipeline.policies.retry import Again, GiveUp, decide
 from pipeline.snapshot import Snapshot
 from pipeline.stepcontext import FIRST_TRY, TRY
@@ -32,9 +32,11 @@ class FirstTry(NamedTuple):
 def tries(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None = None) -> Effects:
     """Call until it succeeds or the policy gives up: what the step answered, ``Tried``, or a ``Refusal``.
 
-    ``before`` is the snapshot of ``value``: every further try gets the value as it was.
+    ``before`` is the snapshot of ``value``: every further try gets the value as it was. Where a call that took too
+    long may still be at work on it, that is a copy.
     """
     attempts: tuple[Attempt, ...] = ()
+    escaped = False
     try:
         while True:
             answer, duration_s = first or (yield from _one_try(guard, value, len(attempts) + 1))
@@ -43,27 +45,32 @@ def tries(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None = N
                 return (
                     Tried(answer._inner_value if type(answer) is Success else answer, attempts) if attempts else answer
                 )
-            attempts = (*attempts, attempt_of(guard.step.name, error, duration_s))
-            value = snapshot.restore(value, before)
+            attempts = (*attempts, attempt_of(guard.step.name, answer, error, duration_s))
+            escaped = escaped or (type(answer) is Late and answer.escaped)
+            value = (snapshot.copied if escaped else snapshot.restore)(value, before)
             verdict = _verdict(guard, len(attempts), error)
             if isinstance(verdict, GiveUp):
-                return _given_up(guard, error, attempts, verdict.why)
+                return _given_up(guard, error, attempts, escaped, verdict.why)
             if (yield Sleep(verdict.wait_s)):
-                return _given_up(guard, error, attempts, "the run was stopped")
+                return _given_up(guard, error, attempts, escaped, "the run was stopped")
     finally:
         TRY.set(FIRST_TRY)
 
 
-def attempt_of(step: str, error: Any, duration_s: float) -> Attempt:
+def attempt_of(step: str, answer: Any, error: Any, duration_s: float) -> Attempt:
     """A failed try as data."""
     exception, message = describe(error)
-    return Attempt(step=step, exception=exception, message=message, duration_s=duration_s, frames=frames_of(error))
+    kind: FailureKind = "timeout" if type(answer) is Late else "error"
+    return Attempt(
+        step=step, exception=exception, message=message, kind=kind, duration_s=duration_s, frames=frames_of(error)
+    )
 
 
 def _one_try(guard: Guard, value: Any, number: int) -> Generator[Call, Any, tuple[Any, float]]:
-    TRY.set((number, None))
+    limit_s = guard.policies.timeout_s
     guard.first_calls += number == 1
     began = guard.timing.monotonic()
+    TRY.set((number, None if limit_s is None else began + limit_s))
     answer = yield Call(value)
     return answer, guard.timing.monotonic() - began
 
@@ -80,6 +87,12 @@ def _verdict(guard: Guard, made: int, error: Any) -> Again | GiveUp:
     return verdict
 
 
-def _given_up(guard: Guard, error: Any, attempts: tuple[Attempt, ...], why: str) -> Refusal:
+def _given_up(guard: Guard, error: Any, attempts: tuple[Attempt, ...], escaped: bool, why: str) -> Refusal:
     _LOGGER.debug("step %r is not called again: %s", guard.step.name, why)
-    return Refusal(error=error, attempts=attempts, retryable=getattr(error, "retryable", True) is not False)
+    return Refusal(
+        error=error,
+        kind=attempts[-1].kind,
+        attempts=attempts,
+        retryable=getattr(error, "retryable", True) is not False,
+        escaped=escaped,
+    )
