@@ -22,8 +22,8 @@ class Guarded:
     __slots__ = ("first", "guard")
 
     def __init__(self, guard: Guard, first: FirstTry | None = None) -> None:
-        self.guard = guard
-        self.first = first
+        self.guard: Guard = guard
+        self.first: FirstTry | None = first
 
     def answer(self, value: Any, before: Snapshot) -> Any:
         """What the step answered under its policies, in this thread."""
