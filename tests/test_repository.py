@@ -36,6 +36,7 @@ OPTIONAL = {  # an optional package, and where alone it is imported
     "pytest": "pipeline/testing/stepslice_pytest",
     "ray": "runners/ray",
 }
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)[^\n]*((?:\n {4}--hash=sha256:[0-9a-f]{64}(?: \\)?)+)$", re.MULTILINE)
 OWN_HOSTS = re.compile(r"localhost|127\.0\.0\.1|\[::1\]|[\w.-]*example\.(?:com|org)|www\.w3\.org|[{<$]")
 
@@ -143,3 +144,14 @@ def test_a_module_has_at_most_300_lines() -> None:
     long = {str(file.relative_to(ROOT)): lines for file in modules() if (lines := file.read_text().count("\n")) > 300}
 
     assert not long
+
+
+def test_the_stubs_describe_what_is_used_and_no_more() -> None:
+    stubs = {file.parent.name: ast.parse(file.read_text()).body for file in (ROOT / "typings").rglob("__init__.pyi")}
+    described = {
+        f"{name}.{node.name}" for name, body in stubs.items() for node in body if isinstance(node, DEFINITIONS)
+    }
+    imports = [found for file in modules() for found in imports_of(file)]
+    used = {f"{module}.{name}" for _, module, names in imports if module in stubs for name in names}
+
+    assert described == used
