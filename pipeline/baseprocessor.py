@@ -15,6 +15,7 @@ from pipeline.errors import InvalidSetting
 from pipeline.model import ExecutionContext, ProcessorInput
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
+from pipeline.selection import Lift, Only
 from pipeline.settings import CommonOptions
 from pipeline.step import Step
 from runners import Runner, SequentialRunner
@@ -102,9 +103,15 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
         """Execute the pipeline on every input; see ``Processor.execute``."""
         return self.processor.execute(data, context)
 
-    def retry(self, result: ProcessingResult[Out, Any]) -> ProcessingResult[Out, Any]:
+    def retry(
+        self, result: ProcessingResult[Out, Any], *, only: Only = None, lift: Lift = False
+    ) -> ProcessingResult[Out, Any]:
         """Go on with what did not succeed; see ``Processor.retry``."""
-        return self.processor.retry(result)
+        return self.processor.retry(result, only=only, lift=lift)
+
+    def resume(self, run_id: str | None = None, *, only: Only = None, lift: Lift = False) -> ProcessingResult[Out, Any]:
+        """Go on with a run of the journal; see ``Processor.resume``."""
+        return self.processor.resume(run_id, only=only, lift=lift)
 
     def _pipeline(self) -> Pipeline[Any, Any, Any]:
         methods = self.STEP_METHODS.items()
