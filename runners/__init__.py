@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runners.asynchronous import AsyncRunner
     from runners.crash import Crash
     from runners.errors import InputFailed, RunnerError
+    from runners.executor import ExecutorRunner
     from runners.process import ProcessRunner
     from runners.protocol import Runner
     from runners.sequential import SequentialRunner
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncRunner",
     "Crash",
+    "ExecutorRunner",
     "InputFailed",
     "ProcessRunner",
     "Runner",
@@ -35,6 +37,7 @@ __all__ = [
 _ROOMS = {
     "AsyncRunner": "asynchronous",
     "Crash": "crash",
+    "ExecutorRunner": "executor",
     "InputFailed": "errors",
     "ProcessRunner": "process",
     "Runner": "protocol",

@@ -29,6 +29,7 @@ LOCKS = {  # the requirement file, and what it pins
     "docs/requirements.txt": ("docs",),
 }
 OPTIONAL = {  # an optional package, and where alone it is imported
+    "cloudpickle": "runners/supply",
     "dask": "runners/dask",
     "distributed": "runners/dask",
     "hypothesis": "pipeline/testing/",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from runners.errors import RunnerError
 
 
-def pickle_function(func: object) -> bytes:
-    """Pickle ``func`` once for all workers; raises ``RunnerError`` if it cannot be pickled."""
+def pickle_function(func: object, dumps: Callable[[Any], bytes] | None = None) -> bytes:
+    """Pickle ``func`` once for all workers, with ``dumps`` if given; raises ``RunnerError`` if it cannot be pickled."""
     try:
-        return pickle.dumps(func, 5)
+        return dumps(func) if dumps else pickle.dumps(func, 5)
     except Exception as error:
         raise RunnerError(_explanation(func, error)) from error
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import pytest
 
-from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from runners import AsyncRunner, ExecutorRunner, Runner, ThreadRunner
 from runners.testing import LAWS, Law
+from tests.runners.roster import EVERY
 
-RUNNERS: list[Callable[[], Runner]] = [
-    SequentialRunner,
-    ThreadRunner,
-    lambda: ThreadRunner(max_workers=1),
-    lambda: ThreadRunner(max_workers=64),
-    AsyncRunner,
-    lambda: AsyncRunner(max_concurrency=1),
-    lambda: ProcessRunner(max_workers=2),
-]
+RUNNERS: dict[str, Callable[[], Runner]] = EVERY | {
+    "thread-1": lambda: ThreadRunner(max_workers=1),
+    "thread-64": lambda: ThreadRunner(max_workers=64),
+    "async-1": lambda: AsyncRunner(max_concurrency=1),
+}
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("make", RUNNERS, ids=lambda make: repr(make()))
-def test_a_runner_keeps_the_law(make: Callable[[], Runner], law: Law) -> None:
-    law(make())
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_runner_keeps_the_law(name: str, law: Law) -> None:
+    law(RUNNERS[name]())
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_a_runner_over_lokys_executor_keeps_the_law(loky_pool: Executor, law: Law) -> None:
+    law(ExecutorRunner(loky_pool))

@@ -1,0 +1,94 @@
+"""Where an executor comes from, what can be known of it, and how another takes its place."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+Source: TypeAlias = "Executor | Callable[[], Executor]"
+
+
+class Supply:
+    """The executor that is in use, and another one when it has broken, if it came from a function."""
+
+    def __init__(self, source: Source) -> None:
+        self.makes: bool = not isinstance(source, Executor)
+        self._source = source
+        self._lock = threading.Lock()  # guards the one below
+        self._executor: Executor | None = None
+
+    def executor(self) -> Executor:
+        """The one in use; made when it is first asked for."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = self._source if isinstance(self._source, Executor) else self._source()
+            return self._executor
+
+    def drop(self, broken: Executor) -> None:
+        """It is not to be used again; several may say so of the same one."""
+        with self._lock:
+            if not self.makes or self._executor is not broken:
+                return
+            self._executor = None
+        broken.shutdown(wait=False)
+
+    def close(self, in_a_hurry: bool = False) -> None:
+        """Shut it down, if a function made it; in a hurry, its processes are killed and nobody waits."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is None or not self.makes:
+            return
+        if in_a_hurry:
+            _kill_workers(executor)
+        executor.shutdown(wait=not in_a_hurry)
+
+
+def is_thread_pool(source: Source) -> bool:
+    """Whether its workers share objects with this thread, as far as that can be known before it is made."""
+    made = _unwrapped(source)
+    kind: Any = type(made) if isinstance(made, Executor) else made
+    is_threads = isinstance(kind, type) and issubclass(kind, ThreadPoolExecutor)
+    return is_threads and kind.__module__ != "concurrent.futures.interpreter"  # its threads share no objects
+
+
+def size_of(source: Any) -> int | None:
+    """How many workers it has, where it tells."""
+    given = source.keywords.get("max_workers", next(iter(source.args), None)) if _is_partial(source) else None
+    size = getattr(source, "_max_workers", given)
+    return size if isinstance(size, int) else None
+
+
+def dumps_for(source: Source) -> Callable[[Any], bytes]:
+    """How values are pickled for its workers."""
+    made = _unwrapped(source)
+    if (type(made) if isinstance(made, Executor) else made).__module__.startswith("loky"):
+        # loky brings it, because its workers do not import the script they work for
+        from cloudpickle import dumps  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+        return cast("Callable[[Any], bytes]", dumps)
+    return pickle.dumps
+
+
+def name_of(source: Any) -> str:
+    """What to call it."""
+    made = _unwrapped(source)
+    return getattr(made, "__qualname__", None) or repr(made)
+
+
+def _unwrapped(source: Any) -> Any:
+    return _unwrapped(source.func) if _is_partial(source) else source
+
+
+def _is_partial(source: Any) -> bool:
+    return isinstance(source, partial)
+
+
+def _kill_workers(executor: Executor) -> None:
+    """End the workers of a process pool; before Python 3.14 it has no method for that."""
+    processes: dict[int, Any] = getattr(executor, "_processes", None) or {}
+    for process in list(processes.values()):
+        process.kill()
