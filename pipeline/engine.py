@@ -179,7 +179,21 @@ def _with_context(fn: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def _in_thread(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: asyncio.to_thread(fn, value)
+    async def call(value: Any) -> Any:
+        answer, error = await asyncio.to_thread(_tried, fn, value)
+        if error is not None:
+            raise error
+        return answer
+
+    return call
+
+
+def _tried(fn: Callable[[Any], Any], value: Any) -> tuple[Any, BaseException | None]:
+    """The answer or the error, as a value: a future that got ``StopIteration`` would never be done."""
+    try:
+        return fn(value), None
+    except BaseException as error:  # noqa: BLE001 - raised again by the caller
+        return None, error
 
 
 def _awaited(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -114,7 +114,8 @@ class Waiting(msgspec.Struct):
         try:
             answer = await (self.awaitable or self.guarded.aanswer(self.value, self.kept[0]))
         except Exception as error:  # noqa: BLE001 - raised again where a sync call would have raised it
-            return _raises(error), self.kept
+            stop = error.__cause__  # what a coroutine cannot raise comes out of it as the cause of a RuntimeError
+            return _raises(stop if isinstance(stop, StopIteration) else error), self.kept
         return (lambda _value: answer), self.kept
 
 

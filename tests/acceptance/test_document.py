@@ -20,9 +20,8 @@ from pipeline import (
     merge_factors,
     step,
 )
-from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from runners import Runner, SequentialRunner
 
-RUNNERS = [SequentialRunner(), ThreadRunner(max_workers=4), ProcessRunner(max_workers=2)]
 document_data = {"pages": ["total 12", "total 30"]}
 
 
@@ -48,16 +47,14 @@ def an_input(input_id: str, data: Any = None, payload: Any = None) -> ProcessorI
     return ProcessorInput(input_id=input_id, account_id="acc_123", underwriting_id="uw_456", data=data, payload=payload)
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=lambda runner: type(runner).__name__)
-def test_the_runner_examples_of_section_3_run(runner: Runner) -> None:
-    results = runner.run(str.upper, ["a", "b", "c"])
+def test_the_runner_examples_of_section_3_run(every_runner: Runner) -> None:
+    results = every_runner.run(str.upper, ["a", "b", "c"])
 
     assert results == ["A", "B", "C"]
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=lambda runner: type(runner).__name__)
-def test_the_usage_examples_of_section_9_run(runner: Runner) -> None:
-    processor = MyProcessor(account_id="acc_123", underwriting_id="uw_456", runner=runner)
+def test_the_usage_examples_of_section_9_run(every_runner: Runner) -> None:
+    processor = MyProcessor(account_id="acc_123", underwriting_id="uw_456", runner=every_runner)
     inputs = [
         ProcessorInput(input_id="doc_1", account_id="acc_123", underwriting_id="uw_456", data=document_data),
     ]

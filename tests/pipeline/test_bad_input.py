@@ -27,14 +27,7 @@ from pipeline import (
     step,
     to_inputs,
 )
-from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
-
-IN_PROCESS = [SequentialRunner(), ThreadRunner(max_workers=2)]
-RUNNERS: list[Runner] = [*IN_PROCESS, ProcessRunner(max_workers=2)]
-
-
-def kind_of(runner: Runner) -> str:
-    return type(runner).__name__
+from runners import ProcessRunner, Runner
 
 
 @step("validation")
@@ -174,11 +167,10 @@ def raises(name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
-def test_base_exceptions_fail_their_own_input_only(runner: Runner) -> None:
+def test_base_exceptions_fail_their_own_input_only(every_runner: Runner) -> None:
     names = ["fine", "exit", "interrupt", "generator", "base", "memory", "recursion", "stop", "also fine"]
 
-    result = Processor(pipeline=raises, runner=runner).execute(to_inputs(names, key=str))
+    result = Processor(pipeline=raises, runner=every_runner).execute(to_inputs(names, key=str))
 
     assert [outcome.input_id for outcome in result.succeeded] == ["fine", "also fine"]
     assert [outcome.exception for outcome in result.failed] == [
@@ -198,9 +190,8 @@ def endless(number: int) -> int:
     return endless.fn(number + 1) if number else number
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
-def test_a_real_recursion_error_is_bounded(runner: Runner) -> None:
-    result = Processor(pipeline=endless, runner=runner).execute(to_inputs([1, 0]))
+def test_a_real_recursion_error_is_bounded(every_runner: Runner) -> None:
+    result = Processor(pipeline=endless, runner=every_runner).execute(to_inputs([1, 0]))
 
     assert result.failed[0].exception == "RecursionError"
     assert 0 < len(result.failed[0].frames) <= 20
@@ -219,9 +210,8 @@ def shouts(kind: str) -> str:
     raise ValueError("x" * 1_000_000)
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=kind_of)
-def test_huge_and_broken_messages_are_bounded_and_told(runner: Runner) -> None:
-    huge, mute = Processor(pipeline=shouts, runner=runner).execute(to_inputs(["huge", "mute"])).failed
+def test_huge_and_broken_messages_are_bounded_and_told(every_runner: Runner) -> None:
+    huge, mute = Processor(pipeline=shouts, runner=every_runner).execute(to_inputs(["huge", "mute"])).failed
 
     assert len(huge.message) < 11_000
     assert huge.message.endswith("(1000000 characters in all)")

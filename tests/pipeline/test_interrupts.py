@@ -8,9 +8,7 @@ import signal
 import pytest
 
 from pipeline import NotRun, Processor, RunInterrupted, Succeeded, step, to_inputs
-from runners import ProcessRunner, Runner, SequentialRunner, ThreadRunner
-
-RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(max_workers=1), ProcessRunner(max_workers=1)]
+from runners import Runner
 
 
 @step("signal")
@@ -23,10 +21,9 @@ def send(what: tuple[int, int]) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
-@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
-def test_a_signal_stops_dispatching_and_loses_nothing(runner: Runner, number: signal.Signals) -> None:
+def test_a_signal_stops_dispatching_and_loses_nothing(every_runner: Runner, number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    processor = Processor(pipeline=send, runner=runner)
+    processor = Processor(pipeline=send, runner=every_runner)
     inputs = to_inputs([(0, 0), (int(number), os.getpid()), *[(0, 0)] * 29_999])
 
     with pytest.raises(RunInterrupted, match=number.name) as caught:

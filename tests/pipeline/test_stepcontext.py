@@ -11,9 +11,7 @@ import pytest
 
 from pipeline import Processor, Step, StepContext, Succeeded, step, to_inputs
 from pipeline.stepcontext import carried
-from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
-
-RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(2), AsyncRunner(), ProcessRunner(2)]
+from runners import AsyncRunner, Runner, SequentialRunner
 
 
 def outputs(pipeline: Any, runner: Runner, values: Iterable[object]) -> list[Any]:
@@ -47,18 +45,16 @@ def by_argument(number: int, context: StepContext) -> str:
     return context.idempotency_key
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
 @pytest.mark.parametrize("first", [ask, wait], ids=lambda it: it.name)
-def test_every_step_is_told_where_it_is(runner: Runner, first: Step[object, str | None, Any]) -> None:
-    given = outputs(first >> again, runner, range(5))
+def test_every_step_is_told_where_it_is(every_runner: Runner, first: Step[object, str | None, Any]) -> None:
+    given = outputs(first >> again, every_runner, range(5))
 
     expected = [(f"{first.name} of {number}", f"again of {number}") for number in range(5)]
     assert given == expected
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
-def test_the_key_is_the_same_on_every_runner(runner: Runner) -> None:
-    assert outputs(by_argument, runner, [7]) == ["letters/7/by argument"]
+def test_the_key_is_the_same_on_every_runner(every_runner: Runner) -> None:
+    assert outputs(by_argument, every_runner, [7]) == ["letters/7/by argument"]
 
 
 @step("outer")
