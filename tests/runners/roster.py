@@ -36,6 +36,6 @@ def every_runner(request: pytest.FixtureRequest) -> Runner:
 @pytest.fixture(scope="module")
 def loky_pool() -> Iterator[loky.process_executor.ProcessPoolExecutor]:
     """loky's own workers, which take a while to start."""
-    pool = loky.get_reusable_executor(2, timeout=None)
+    pool = loky.get_reusable_executor(2, timeout=3600)
     yield pool
     pool.shutdown(wait=True)
