@@ -20,6 +20,7 @@ import pytest
 from returns.result import Success
 
 from runners import ExecutorRunner, RunnerError
+from runners.window import MAX_WINDOW
 from tests.runners import faults
 from tests.runners.faults import Faulty
 from tests.runners.processes import descendants, is_alive, nothing_left_behind, wait_until
@@ -109,7 +110,7 @@ def test_an_executor_of_yours_that_breaks_ends_the_stream_and_keeps_what_it_has(
     assert ended[7].failure().kind == "crash"
     assert sorted(ended) == list(range(len(ended)))
     assert set(kinds) == {"done", "crash"}
-    assert kinds["crash"] <= 4 * 8
+    assert kinds["crash"] <= MAX_WINDOW
 
 
 def test_a_broken_executor_of_yours_is_refused_with_a_cure() -> None:
@@ -290,6 +291,7 @@ import os
 from functools import partial
 from concurrent.futures import ProcessPoolExecutor
 from runners import ExecutorRunner
+from runners.window import MAX_WINDOW
 from tests.runners import faults
 
 if __name__ == "__main__":
