@@ -167,7 +167,7 @@ def test_a_forked_copy_of_a_worker_sends_nothing() -> None:
 
 
 def test_a_worker_may_write_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
-    results, _ = split(ProcessRunner(2).stream(Faulty(faults.write_to_stdout), INPUTS))
+    results, _ = split(ProcessRunner(2, "fork").stream(Faulty(faults.write_to_stdout), INPUTS))
 
     assert results[7] == "written"
     assert capfd.readouterr().out == "hello from a worker\nraw bytes\n"
