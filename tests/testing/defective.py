@@ -1,0 +1,319 @@
+"""Pipelines with one planted defect each, and correct ones of every kind; at module level, so that they pickle."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pipeline import Failure, Pipeline, Result, StepContext, Success, configurable, step
+from pipeline.policies import Policies
+from pipeline.testing import Law, laws
+
+Row = dict[str, float]
+
+
+@step("load")
+def load(net: int) -> Row:
+    return {"net": float(net % 1_000), "tax": 1.0}
+
+
+@step("total")
+def total(row: Row) -> Row:
+    return {**row, "total": row["net"] + row["tax"]}
+
+
+@step("pick")
+def pick(row: Row) -> float:
+    return row["total"]
+
+
+class Planted(NamedTuple):
+    """A pipeline whose ``step`` breaks ``law``."""
+
+    name: str
+    pipeline: Pipeline[Any, Any, Any]
+    step: str
+    law: Law
+    idempotent: dict[str, Any] = {}
+
+
+# ---- steps with a defect
+
+
+@step("total")
+def mutating(row: Row) -> Row:
+    row["total"] = row["net"] + row["tax"]
+    return row
+
+
+@step("total")
+def mutating_deeply(row: Row) -> Row:
+    pages: list[Row] = [row]
+    pages[0].setdefault("total", 1.0)
+    return dict(row)
+
+
+@step("total")
+def reading_a_clock(row: Row) -> Row:
+    return {**row, "total": float(time.perf_counter_ns())}
+
+
+@step("total")
+def drawing_at_random(row: Row) -> Row:
+    return {**row, "total": random.random()}
+
+
+counted = itertools.count()
+
+
+@step("total")
+def counting(row: Row) -> Row:
+    return {**row, "total": float(next(counted))}
+
+
+@step("total")
+def failing_now_and_then(row: Row) -> Result[Row, str]:
+    return Failure("busy") if next(counted) % 2 else Success({**row, "total": 1.0})
+
+
+seen: set[float] = set()
+
+
+@step("total")
+def refusing_what_it_has_seen(row: Row) -> Result[Row, str]:
+    if row["net"] in seen:
+        return Failure("a duplicate")
+    seen.add(row["net"])
+    return Success({**row, "total": 1.0})
+
+
+@step("total")
+def consuming(row: Row) -> Row:
+    row.pop("tax")
+    return {**row, "total": 2.0}
+
+
+current: dict[str, float] = {}
+
+
+@step("load")
+def keeping_in_a_global(net: int) -> Row:
+    current["net"] = float(net % 1_000)
+    return {"tax": 1.0}
+
+
+@step("total")
+def using_the_global(row: Row) -> Row:
+    return {**row, "total": row["tax"] + current["net"]}
+
+
+class Register:
+    def __init__(self) -> None:
+        self.latest = 0.0
+
+    def load(self, net: int) -> Row:
+        self.latest = float(net % 1_000)
+        return {"net": 0.0, "tax": 1.0}
+
+    def total(self, row: Row) -> Row:
+        return {**row, "total": self.latest}
+
+
+register = Register()
+of_a_class = step("load")(register.load) >> step("total")(register.total) >> pick
+
+
+@step("total")
+def losing_the_type(row: Row) -> Any:
+    return row["net"], row["tax"]
+
+
+@step("pick")
+def picking_undeclared(pair):  # type: ignore[no-untyped-def]
+    return pair[0]
+
+
+@step("total")
+def returning_a_tuple_in_disguise(row: Row) -> dict[str, Any]:
+    return {"when": date(2026, 1, 1), "net": row["net"]}
+
+
+@step("pick")
+def picking_from_any(row: dict[str, Any]) -> float:
+    return float(row["net"])
+
+
+class Celsius(float):
+    pass
+
+
+@step("pick")
+def returning_a_subclass(row: Row) -> float:
+    return Celsius(row["total"])
+
+
+@step("total")
+def returning_a_lock(row: Row) -> Any:
+    return (row["net"], threading.Lock())
+
+
+def inside_another() -> Any:
+    def total_of(row: Row) -> Row:
+        return {**row, "total": 1.0}
+
+    return step("total")(total_of)
+
+
+unpicklable = inside_another()
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def total(self, row: Row) -> Row:
+        with self.lock:
+            return {**row, "total": 2.0}
+
+
+database: list[float] = []
+
+
+@step("pick")
+def adding_to_a_database(row: Row) -> float:
+    database.append(row["total"])
+    return row["total"]
+
+
+DEFECTS = [
+    Planted("mutating", load >> mutating >> pick, "total", laws.the_payload_holds_what_entered_the_step),
+    Planted("mutating deeply", load >> mutating_deeply >> pick, "total", laws.the_payload_holds_what_entered_the_step),
+    Planted("consuming", load >> consuming >> pick, "total", laws.the_payload_holds_what_entered_the_step),
+    Planted("a clock", load >> reading_a_clock >> pick, "total", laws.same_input_gives_same_output),
+    Planted("randomness", load >> drawing_at_random >> pick, "total", laws.same_input_gives_same_output),
+    Planted("a counter", load >> counting >> pick, "total", laws.same_input_gives_same_output),
+    Planted("failing at times", load >> failing_now_and_then >> pick, "total", laws.same_input_gives_same_output),
+    Planted("stateful", load >> refusing_what_it_has_seen >> pick, "total", laws.same_input_gives_same_output),
+    Planted("a global", keeping_in_a_global >> using_the_global >> pick, "total", laws.every_runner_agrees),
+    Planted("an attribute", of_a_class, "total", laws.every_runner_agrees),
+    Planted("a lost type", load >> losing_the_type >> picking_undeclared, "pick", laws.the_payload_survives_the_codec),
+    Planted(
+        "an undeclared date",
+        load >> returning_a_tuple_in_disguise >> picking_from_any,
+        "pick",
+        laws.the_payload_survives_the_codec,
+    ),
+    Planted("a subclass", load >> total >> returning_a_subclass, "pick", laws.the_payload_survives_the_codec),
+    Planted("a local function", load >> unpicklable >> pick, "total", laws.every_runner_agrees),
+    Planted("a connection", load >> step("total")(Connection().total) >> pick, "total", laws.every_runner_agrees),
+    Planted(
+        "not idempotent",
+        load >> total >> adding_to_a_database,
+        "pick",
+        laws.steps_are_idempotent_where_declared,
+        {"pick": lambda: list(database)},
+    ),
+]
+
+
+# ---- steps without one
+
+
+@dataclass
+class Page:
+    number: int
+    words: list[str]
+
+
+class Document(msgspec.Struct):
+    pages: list[Page]
+    on: date
+    at: datetime
+    amount: Decimal
+    blob: bytes = b"%PDF"
+
+
+@step("read")
+def read(text: str) -> Document:
+    pages = [Page(number, line.split(" ")) for number, line in enumerate(text.split(","))]
+    return Document(pages, date(2026, 1, 31), datetime(2026, 1, 31, 12, tzinfo=UTC), Decimal("1.10"))
+
+
+@step("words", version="3", aliases=("terms",))
+async def words(document: Document) -> dict[str, int]:
+    return {word: len(word) for page in document.pages for word in page.words}
+
+
+@configurable("longest")
+def longest(lengths: dict[str, int], *, least: int) -> Result[set[str], str]:
+    found = {word for word, length in lengths.items() if length >= least}
+    return Success(found) if found else Failure("no long word")
+
+
+@step("label")
+def label(found: set[str], context: StepContext) -> str:
+    return f"{context.input_id}: {len(found)} {context.idempotency_key}"
+
+
+@step("stored")
+def stored_by_key(row: Row, context: StepContext) -> float:
+    table[context.idempotency_key] = row["total"]
+    return row["total"]
+
+
+table: dict[str, float] = {}
+
+
+@lru_cache
+def squared(n: int) -> int:
+    return n * n
+
+
+@step("square")
+def memoised(n: int) -> int:
+    return squared(n % 1_000)
+
+
+@step("halve")
+def failing_on_odd(n: int) -> float:
+    if n % 2:
+        raise ValueError(f"{n} is odd")
+    return n / 2
+
+
+@step("not a number")
+def not_a_number(n: int) -> float | None:
+    return float(n) if n % 3 else None
+
+
+@step("wrap")
+def wrap(n: int) -> list[int]:
+    return [n % 100] * 2
+
+
+@step("add up")
+def add_up(numbers: Iterable[int]) -> int:
+    return sum(numbers)
+
+
+timed = memoised.replace(policies=Policies(timeout_s=0.5))
+
+CORRECT: dict[str, Pipeline[Any, Any, Any]] = {
+    "dictionaries": load >> total >> pick,
+    "rich types": read >> words >> longest(least=3) >> label,
+    "a cache": memoised >> failing_on_odd,
+    "a timeout": timed >> failing_on_odd,
+    "an optional output": Pipeline(not_a_number),
+    "one step": Pipeline(failing_on_odd),
+    "a wide declaration": Pipeline(wrap) >> add_up,
+}

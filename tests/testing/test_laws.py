@@ -1,0 +1,173 @@
+"""The kit is tested by mutants: it catches every planted defect and its step, and blames no correct pipeline."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from pipeline import InvalidSetting, Pipeline, ProcessorInput, UnknownStep, step
+from pipeline.testing import LAWS, Law, LawBroken, check_resume, laws
+from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from tests.testing import defective
+from tests.testing.defective import CORRECT, DEFECTS, Planted
+
+
+@pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
+def test_a_planted_defect_is_caught_and_its_step_is_blamed(planted: Planted) -> None:
+    with pytest.raises(LawBroken) as caught:
+        check_resume(planted.pipeline, st.integers(0, 100), idempotent=planted.idempotent)
+
+    broken = caught.value
+    assert (broken.law.name, broken.step) == (planted.law.name, planted.step), broken
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_pipeline_is_not_blamed(name: str) -> None:
+    check_resume(CORRECT[name])
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner(), AsyncRunner(), ProcessRunner(max_workers=2)], ids=repr)
+def test_a_correct_pipeline_is_not_blamed_on_any_runner(runner: Runner) -> None:
+    check_resume(CORRECT["rich types"], ["a word,is", "x", "long words"], runners=[runner], examples=10)
+
+
+def test_every_law_has_a_defect_or_an_engine_mutant_that_it_alone_is_tested_with() -> None:
+    from tests.testing.test_engine_mutants import KILLERS
+
+    tested = {planted.law.name for planted in DEFECTS} | {law.name for law, _ in KILLERS}
+
+    assert tested == {law.name for law in LAWS}
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_a_law_can_be_checked_alone(law: Law) -> None:
+    check_resume(CORRECT["dictionaries"], [1, 2], laws=[law], examples=3)
+
+
+def broken_by(pipeline: Any, inputs: Any = None, **options: Any) -> LawBroken:
+    with pytest.raises(LawBroken) as caught:
+        check_resume(pipeline, inputs, **{"runners": [ThreadRunner(max_workers=2)], **options})
+    return caught.value
+
+
+@step("average")
+def impure_from_ten(n: int) -> float:
+    return n / 2 if n < 10 else float(next(defective.counted))
+
+
+def test_the_breach_is_shrunk_to_the_smallest_input() -> None:
+    broken = broken_by(impure_from_ten, st.integers(0, 10_000))
+
+    assert (broken.value, broken.input_id) == (10, "input-1")
+
+
+def test_the_message_says_what_was_seen_on_what_and_how_to_mend_it() -> None:
+    message = str(broken_by(defective.load >> defective.consuming >> defective.pick, [7]))
+
+    assert message == (
+        "(load >> total >> pick) breaks the law 'the payload holds what entered the step'\n"
+        "  step      'total'\n"
+        "  input     input-1: 7\n"
+        "  observed  {'net': 7.0, 'tax': 1.0} entered it, and it left that value as {'net': 7.0}\n"
+        "  mend      return a changed copy instead: {**value, ...}, [*value, ...], copy.replace or deepcopy"
+    )
+
+
+@step("merge")
+def merging_with_what_another_step_left(row: dict[str, float]) -> dict[str, float]:
+    return {**row, "total": defective.current.get("net", 0.0)}
+
+
+def test_the_message_names_runner_and_faults_where_a_run_showed_it() -> None:
+    left_behind = defective.keeping_in_a_global >> merging_with_what_another_step_left >> defective.pick
+    message = str(broken_by(left_behind, [7, 8], laws=[laws.resuming_equals_running_through]))
+
+    assert re.search(r"runner +ThreadRunner\(max_workers=2\)\n", message)
+    assert re.search(r"faults +(fail|raise_|mutate_then_raise) in '(merge|pick)' on input-[12]", message)
+    assert "resumed from 'merge', its output was" in message
+
+
+def test_the_law_and_what_it_saw_are_attributes_of_the_error() -> None:
+    broken = broken_by(defective.load >> defective.counting >> defective.pick, [1])
+
+    assert isinstance(broken, AssertionError)
+    assert str(broken.law) == "same input gives same output"
+    assert broken.step == "total"
+    assert "called twice with" in broken.observed
+    assert "as part of the input" in broken.mend
+
+
+def test_inputs_keep_their_ids_and_lose_their_payloads() -> None:
+    inputs = [ProcessorInput(input_id="doc_7", data=7, payload={"step": "total", "data": "no row"})]
+
+    assert broken_by(defective.load >> defective.consuming >> defective.pick, inputs).input_id == "doc_7"
+
+
+def test_values_of_the_first_steps_type_are_made_where_none_are_given() -> None:
+    assert broken_by(defective.load >> defective.consuming >> defective.pick).value == 0
+
+
+def test_settings_are_hypothesis_own() -> None:
+    seen: list[int] = []
+
+    def count(n: int) -> int:
+        seen.append(n)
+        return n
+
+    check_resume(
+        step("count")(count),
+        st.integers(),
+        laws=[laws.same_input_gives_same_output],
+        settings=settings(max_examples=3, database=None),
+        runners=[ThreadRunner()],
+    )
+
+    assert 3 <= len(seen) <= 2 * 4 * 3
+
+
+def test_policies_are_left_out_so_that_no_check_waits_for_them() -> None:
+    check_resume(CORRECT["a timeout"], [2, 4], runners=[SequentialRunner()], examples=3)
+
+
+@step("idle")
+def undeclared(value):  # type: ignore[no-untyped-def]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "problem"),
+    [
+        ((Pipeline(), [1]), {}, InvalidSetting, "the pipeline has no steps"),
+        ((undeclared, []), {}, InvalidSetting, "there are no inputs"),
+        ((undeclared,), {}, InvalidSetting, "'idle' declares no input type"),
+        ((undeclared, [1]), {"idempotent": {"idel": list}}, UnknownStep, "did you mean 'idle'"),
+        ((undeclared, [1]), {"runners": []}, InvalidSetting, "there are no runners"),
+    ],
+)
+def test_a_mistake_in_the_call_is_told_with_its_cure(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], problem: str
+) -> None:
+    with pytest.raises(error, match=problem):
+        check_resume(*arguments, **options)
+
+
+def test_without_hypothesis_the_error_names_the_extra_and_the_rest_of_the_kit_works() -> None:
+    program = """
+import sys
+sys.modules["hypothesis"] = None
+from pipeline import step
+from pipeline.testing import FakeClock, RecordingRunner, check_resume, faults
+try:
+    check_resume(step("parse")(int), ["1"])
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout == "check_resume needs hypothesis: pip install 'stepslice[testing]'\n", done.stderr
