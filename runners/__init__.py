@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runners.asynchronous import AsyncRunner
+    from runners.choose import Choice, choose_runner
     from runners.crash import Crash
     from runners.errors import InputFailed, RunnerError
     from runners.executor import ExecutorRunner
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncRunner",
+    "Choice",
     "Crash",
     "ExecutorRunner",
     "InputFailed",
@@ -32,10 +34,12 @@ __all__ = [
     "RunnerError",
     "SequentialRunner",
     "ThreadRunner",
+    "choose_runner",
 ]
 
 _ROOMS = {
     "AsyncRunner": "asynchronous",
+    "Choice": "choose",
     "Crash": "crash",
     "ExecutorRunner": "executor",
     "InputFailed": "errors",
@@ -44,6 +48,7 @@ _ROOMS = {
     "RunnerError": "errors",
     "SequentialRunner": "sequential",
     "ThreadRunner": "thread",
+    "choose_runner": "choose",
 }
 
 if not TYPE_CHECKING:  # a type checker must not take a misspelt name for one of these

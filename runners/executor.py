@@ -52,7 +52,7 @@ class ExecutorRunner(StreamRunner):
     - Two streams of one executor share its deaths: run them apart to know whose it was.
 
     Values travel in chunks of up to about 20 ms of work. With loky, functions and classes of a script cross as well.
-    A hung input cannot be ended by an executor: for time limits use ``ProcessRunner``.
+    An executor cannot end a hung call: where calls may hang, use ``ProcessRunner``.
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> with ThreadPoolExecutor(4) as executor:
