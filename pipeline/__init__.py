@@ -61,7 +61,7 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
-from pipeline.policies import Retry
+from pipeline.policies import CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.selection import Selection
@@ -72,7 +72,9 @@ __all__ = [
     "Aggregate",
     "Attempt",
     "BaseProcessor",
+    "CircuitBreaker",
     "Completed",
+    "ConcurrencyLimit",
     "Conflict",
     "DeadLettersDamaged",
     "DuplicateStep",
@@ -105,6 +107,7 @@ __all__ = [
     "Processor",
     "ProcessorInput",
     "Progress",
+    "RateLimit",
     "Result",
     "Retry",
     "RunFailed",

@@ -52,7 +52,15 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
 def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
     """What the runner maps over the starts."""
     run_id, pulse = run.context.run_id or "", type(runner).pulse
-    program = Program(run.pipeline, run_id, run.settings.scope, pulse, stopping=lambda: run.stopped is not None)
+    program = Program(
+        run.pipeline,
+        run_id,
+        run.settings.scope,
+        pulse,
+        stopping=lambda: run.stopped is not None,
+        across_processes=runner.crosses_processes,
+    )
+    run.on_stop = program.stop
     return work_of(program, on_loop=runner.awaits)
 
 

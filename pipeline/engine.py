@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
-from pipeline.guard import REAL, Guard, Timing, guarded
+from pipeline.guard import REAL, Guard, Supplies, Timing, guarded, shared_file, supplies_in_worker
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS, StepContext
 from pipeline.walk import Call, Trace, Waiting, walk
@@ -50,8 +50,9 @@ class Program:
         *,
         stopping: Callable[[], bool] = bool,
         timing: Timing = REAL,
+        across_processes: bool = False,
     ) -> None:
-        """``stopping`` says whether the run was stopped; it stays in this process, and in others nothing says so."""
+        """``stopping`` says whether the run was stopped; in other processes, ``stop`` does."""
         self.pipeline: Pipeline[Any, Any, Any] = pipeline
         self.names: tuple[str, ...] = pipeline.names
         self.is_async: bool = pipeline.is_async
@@ -61,16 +62,28 @@ class Program:
         self.pulse = pulse
         self.stopping = stopping
         self.timing = timing
+        self.shared_file: str | None = shared_file(self) if across_processes and self.is_guarded else None
+        self.supplies: Supplies = self._supplies()
         self.calls: tuple[Call, ...] = self._calls()
         """The steps ready to be called where they are."""
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("calls", "threaded_calls", "stopping")
+        made = ("calls", "threaded_calls", "stopping", "supplies")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, stopping=bool)
+        self.__dict__.update(state)
+        self.supplies = supplies_in_worker(self.run_id, self._supplies) if self.run_id else self._supplies()
+        self.stopping = self.supplies.is_stopped
         self.calls = self._calls()
+
+    def _supplies(self) -> Supplies:
+        return Supplies(self.pipeline if self.is_guarded else (), self.timing, self.shared_file)
+
+    def stop(self) -> None:
+        """Tell the worker processes that the run was stopped: what waits around a call waits no longer."""
+        if self.supplies.shared is not None:
+            self.supplies.shared.stop()
 
     def _calls(self) -> tuple[Call, ...]:
         return tuple(self._call(place, step, in_thread=False) for place, step in enumerate(self.pipeline))
@@ -108,6 +121,7 @@ class Program:
             timing=self.timing,
             stopping=self.stopping,
             pause=pause,
+            supplies=self.supplies,
         )
 
 

@@ -86,6 +86,27 @@ class InputFinished(Happening, frozen=True, kw_only=True):
     duration_s: float
 
 
+class BreakerOpened(Happening, frozen=True, kw_only=True):
+    """Too many inputs in a row failed at a step, this one the last: it is called no more for a while."""
+
+    input_id: str
+    step: str
+
+
+class BreakerHalfOpened(Happening, frozen=True, kw_only=True):
+    """This input was let through to a step whose breaker was open, to see whether it fails still."""
+
+    input_id: str
+    step: str
+
+
+class BreakerClosed(Happening, frozen=True, kw_only=True):
+    """That input was answered: the step is called as before."""
+
+    input_id: str
+    step: str
+
+
 class CodeChanged(Happening, frozen=True, kw_only=True):
     """An input goes on although the code of a step it had finished has changed since."""
 
@@ -112,6 +133,9 @@ Event: TypeAlias = (
     | StepRetried
     | StepFailed
     | InputFinished
+    | BreakerOpened
+    | BreakerHalfOpened
+    | BreakerClosed
     | CodeChanged
     | RunFinished
 )

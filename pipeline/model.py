@@ -33,6 +33,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     frames: tuple[Frame, ...] = ()
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Something else that happened at ``step``. It travels with the failed tries, and is told as an event."""
+
+    step: str
+    what: Literal["breaker_opened", "breaker_half_opened", "breaker_closed"]
+
+
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """Where and why an input stopped, and the exact value that entered that step.
 

@@ -21,6 +21,7 @@ from pipeline.dispatch import aarrivals, arrivals
 from pipeline.edit import edited_result
 from pipeline.ending import end_batch, end_stream
 from pipeline.gather import Known, gather
+from pipeline.guard import check_named
 from pipeline.handle import RunHandle
 from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
@@ -65,6 +66,7 @@ class Processor(Generic[A, B, R]):
     ) -> None:
         self.pipeline: Pipeline[A, B, Any] = Pipeline(*steps_of(pipeline))
         self.pipeline.check_types()
+        check_named(self.pipeline)
         self.runner: Runner = options.get("runner") or SequentialRunner()
         self.settings: Settings = settings_of(name, aggregate, options, CodeOf(self.pipeline.steps))
 

@@ -11,7 +11,7 @@ What both touch: ``dispatched`` and ``ready`` (one adds, the other takes away) a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter, time
 from typing import Any, NamedTuple
 
@@ -23,12 +23,12 @@ from pipeline.errors import JournalError
 from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
-from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput
+from pipeline.model import ExecutionContext, Failed, Note, NotRun, Outcome, Payload, ProcessorInput
 from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
-from pipeline.settle import Dispatched, Settler, as_given, without_running
+from pipeline.settle import Dispatched, Settler, as_given, notes_of, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import reason_to_stop
 from pipeline.walk import Trace
@@ -39,12 +39,16 @@ READY_LIMIT = 1_000
 
 
 class Arrival(NamedTuple):
-    """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it."""
+    """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
+
+    ``notes`` are what happened at its steps beside their tries.
+    """
 
     place: int
     item: ProcessorInput[Any]
     outcome: Outcome[Any]
     kept: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 class RunInProgress:
@@ -65,6 +69,7 @@ class RunInProgress:
         self.names: tuple[str, ...] = pipeline.names
         self.context = context
         self.stopped: str | None = None
+        self.on_stop: Callable[[], None] = _nothing
         self.interrupted: bool = False
         self.broken: Exception | None = None
         self.failures: int = 0
@@ -105,6 +110,7 @@ class RunInProgress:
         """Dispatch nothing more; what is in flight finishes. The first reason stays."""
         if self.stopped is None:
             self.stopped = reason
+            self.on_stop()
 
     def interrupt(self, reason: str) -> None:
         """``stop`` because a person or the system asked for it."""
@@ -184,7 +190,8 @@ class RunInProgress:
         if dispatched is not None:
             dispatched = self._unchanged(dispatched, result)
             outcome = self.settler.settle(dispatched, result)
-            yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+            arrival = Arrival(dispatched.place, dispatched.item, outcome, notes=notes_of(result))
+            yield from self._recorded(arrival, dispatched.decision)
 
     def _unchanged(self, dispatched: Dispatched, result: Result[Trace, Crash]) -> Dispatched:
         """The input as it was given, where a step changed its data."""
@@ -261,3 +268,7 @@ class RunInProgress:
             if reason is not None:
                 self.stop(reason)
         return arrival
+
+
+def _nothing() -> None:
+    """Tells nobody that the run was stopped."""

@@ -14,7 +14,7 @@ import msgspec
 from returns.result import Result, Success
 
 from pipeline import fingerprint, snapshot
-from pipeline.model import Attempt, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
 from pipeline.walk import Stop, Trace
 from runners import Crash
@@ -45,7 +45,7 @@ class Settler:
         if type(end) is Stop:
             return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
         return Succeeded(
-            input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=attempts
+            input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=_tries(attempts)
         )
 
     def not_given_back(self, dispatched: Dispatched, stopped: str | None) -> Outcome[Any]:
@@ -128,8 +128,9 @@ def _end_of(trace: Trace) -> object:
 
 def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Attempt, ...]:
     """Every failed try, also the only one of a step without a retry policy."""
-    if end.attempts and end.attempts[-1].step == step:
-        return end.attempts
+    attempts = _tries(end.attempts)
+    if attempts and attempts[-1].step == step:
+        return attempts
     only = Attempt(
         step=step,
         exception=end.exception,
@@ -138,7 +139,20 @@ def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Att
         duration_s=(clock_ns[-1] - clock_ns[-2]) / 1e9,
         frames=end.frames,
     )
-    return (*end.attempts, only)
+    return (*attempts, only)
+
+
+def notes_of(result: Result[Trace, Crash]) -> tuple[Note, ...]:
+    """What happened at an input's steps beside their tries."""
+    if type(result) is not Success:
+        return ()
+    end, _, attempts = cast("Trace", result.unwrap())
+    happened: tuple[Any, ...] = end.attempts if type(end) is Stop else attempts
+    return tuple(each for each in happened if type(each) is Note) if happened else ()
+
+
+def _tries(happened: tuple[Any, ...]) -> tuple[Attempt, ...]:
+    return tuple(each for each in happened if type(each) is Attempt) if happened else ()
 
 
 def as_given(dispatched: Dispatched, result: Result[Trace, Crash]) -> ProcessorInput[Any]:

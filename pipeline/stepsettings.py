@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from pipeline.errors import InvalidSetting, did_you_mean
-from pipeline.policies import Policies, Retry
+from pipeline.policies import CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
+from pipeline.policies.model import POLICIES
 
 
 class StepSettings(TypedDict, total=False):
     """The keyword arguments of a step."""
 
+    breaker: CircuitBreaker | None
+    """When to call no more, because everything fails."""
+    limit: ConcurrencyLimit | None
+    """How many calls may run at the same time."""
+    rate: RateLimit | None
+    """How many calls may start in a second."""
     retry: Retry | None
     """When to call again, and how long to wait in between."""
     timeout: float | None
@@ -41,5 +48,6 @@ def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
         if key not in known:
             raise InvalidSetting(f"step {name!r} has no setting {key!r}{did_you_mean(key, known)}")
     given: dict[str, Any] = {**settings}
-    policies = Policies(retry=given.pop("retry", None), timeout_s=given.pop("timeout", None))
+    around = {key: given.pop(key, None) for key in POLICIES}
+    policies = Policies(**around, timeout_s=given.pop("timeout", None))
     return {**given, "policies": policies}

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from pipeline.run import Arrival, RunInProgress
 
 
+NOTED: dict[str, type[events.Event]] = {
+    "breaker_opened": events.BreakerOpened,
+    "breaker_half_opened": events.BreakerHalfOpened,
+    "breaker_closed": events.BreakerClosed,
+}
+
+
 def tell_start(run: RunInProgress) -> None:
     """The run begins."""
     run.announcer.tell(
@@ -33,6 +40,8 @@ def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now
     if isinstance(outcome, Succeeded | Failed) and not arrival.kept:
         duration_s = outcome.duration_s
         _tell_steps(run, outcome, input_id, now - duration_s)
+    for note in arrival.notes:
+        tell(NOTED[note.what], input_id=input_id, step=note.step)
     status: Any = outcome.__struct_config__.tag
     tell(events.InputFinished, at=now, input_id=input_id, status=status, duration_s=duration_s)
 

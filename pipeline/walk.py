@@ -21,7 +21,7 @@ from returns.result import Failure, Success
 from pipeline import snapshot
 from pipeline.describe import describe, frames_of
 from pipeline.errors import StopNow
-from pipeline.model import Attempt, FailureKind, Frame
+from pipeline.model import Attempt, FailureKind, Frame, Note
 from pipeline.snapshot import IMMUTABLE, Snapshot
 from pipeline.step import Step
 
@@ -54,7 +54,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     kind: FailureKind = "error"
     retryable: bool = True
     frames: tuple[Frame, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt | Note, ...] = ()
     parked: str | None = None
     escaped: bool = False
     """A call that took too long may still be at work on the value, and on what it came from."""
@@ -76,7 +76,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     error: Any
     kind: FailureKind = "error"
     retryable: bool = True
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt | Note, ...] = ()
     parked: str | None = None
     escaped: bool = False
 
@@ -85,10 +85,10 @@ class Tried(msgspec.Struct, frozen=True):
     """What a guard gives when a call succeeded after failed tries."""
 
     answer: Any
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[Attempt | Note, ...]
 
 
-Kept = tuple[Snapshot, Snapshot, tuple[Attempt, ...]]
+Kept = tuple[Snapshot, Snapshot, tuple[Attempt | Note, ...]]
 """The value as it entered this step, as it entered the first one, and the failed tries of steps that succeeded."""
 
 
@@ -130,7 +130,7 @@ def _raises(error: BaseException) -> Callable[[Any], Any]:
     return raise_again
 
 
-Trace = tuple[Any, list[int], tuple[Attempt, ...]]
+Trace = tuple[Any, list[int], tuple[Attempt | Note, ...]]
 """How far a value came: the last value, a ``Stop`` or a ``Waiting``; the clock readings; the failed tries of steps
 that succeeded. Plain tuples, because they pickle three times faster than Structs."""
 
@@ -152,7 +152,7 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
     """
     before: Snapshot = None
     first: Snapshot = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt | Note, ...] = ()
     may_change = type(value) not in IMMUTABLE
     if start:
         calls = calls[start:]

@@ -1,6 +1,6 @@
 """What stands around a step's call while it runs: the policies of the step, in one fixed order.
 
-``tries`` is a generator that calls nothing and never sleeps: it yields what is to be done, and is told how it went.
+``around`` is that order, and a generator that calls nothing and never sleeps: it yields what is to be done.
 ``drive`` does it, in a thread or on an event loop: so there is one loop for both.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pipeline.guard.guard import Guard
 from pipeline.guard.guarded import guarded
+from pipeline.guard.shared import shared_file
+from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 
-__all__ = ["REAL", "Guard", "Timing", "guarded"]
+__all__ = ["REAL", "Guard", "Supplies", "Timing", "check_named", "guarded", "shared_file", "supplies_in_worker"]

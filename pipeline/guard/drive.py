@@ -3,17 +3,18 @@
 # pyright: basic
 from __future__ import annotations
 
-from asyncio import CancelledError, timeout
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import wait
 from typing import Any
 
 from pipeline.errors import StopNow
-from pipeline.guard.effects import Call, Effect, Effects, Late, Raised
+from pipeline.guard.effects import Call, Effect, Effects, Late, Queue, Raised
 from pipeline.guard.guard import Guard
 from pipeline.guard.overtime import acall_within, call_within
 from pipeline.walk import goes_through
 
-PASSING = (StopNow, CancelledError, GeneratorExit)
+PASSING = (StopNow, asyncio.CancelledError, GeneratorExit)
 
 SLICE_S = 0.1
 """A wait is slept in slices of so many seconds, so that a run that is stopped is not kept waiting."""
@@ -47,6 +48,11 @@ def _done(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
         return _call(guard, effect.value)
     guard.pause()
+    if isinstance(effect, Queue):
+        while not wait((effect.turn,), timeout=SLICE_S).done:
+            if guard.stopping():
+                return True
+        return False
     for slice_s in _slices(effect.seconds):
         if guard.stopping():
             return True
@@ -58,6 +64,12 @@ async def _adone(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
         return await _acall(guard, effect.value)
     guard.pause()
+    if isinstance(effect, Queue):
+        granted = asyncio.wrap_future(effect.turn)
+        while not (await asyncio.wait((granted,), timeout=SLICE_S))[0]:
+            if guard.stopping():
+                return True
+        return False
     for slice_s in _slices(effect.seconds):
         if guard.stopping():
             return True
@@ -79,12 +91,15 @@ async def _acall(guard: Guard, value: Any) -> Any:
     limit_s = guard.policies.timeout_s
     if limit_s is not None and not guard.waits and not guard.kills:
         return await acall_within(limit_s, guard.call, value)
-    limit = timeout(limit_s if guard.waits else None)
+    limit = asyncio.timeout(limit_s if guard.waits else None)
     try:
         async with limit:
             return await guard.call(value) if guard.waits else guard.call(value)
     except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
-        return Late(escaped=False) if limit.expired() and isinstance(error, TimeoutError) else _raised(error)
+        if limit.expired() and isinstance(error, TimeoutError):
+            return Late(escaped=False)
+        stop = error.__cause__  # what a coroutine cannot raise comes out of it as the cause of a RuntimeError
+        return _raised(stop if isinstance(stop, StopIteration) else error)
 
 
 def _slices(seconds: float) -> Iterator[float]:

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pipeline.guard.slots import Turn
+
 
 class Call(msgspec.Struct, frozen=True):
     """Call the step with ``value``; the reply is what it returned, ``Raised``, or ``Late``."""
@@ -18,6 +20,12 @@ class Sleep(msgspec.Struct, frozen=True):
     """Wait so many seconds; the reply is whether the run was stopped meanwhile."""
 
     seconds: float
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """Wait for a turn; the reply is whether the run was stopped meanwhile."""
+
+    turn: Turn
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -32,5 +40,5 @@ class Late(msgspec.Struct, frozen=True):
     escaped: bool
 
 
-Effect: TypeAlias = Call | Sleep
+Effect: TypeAlias = Call | Sleep | Queue
 Effects: TypeAlias = Generator[Effect, Any, Any]

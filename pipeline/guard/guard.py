@@ -8,10 +8,11 @@ from typing import Any
 
 from returns.result import Failure
 
+from pipeline.guard.breaker import Breaker
 from pipeline.guard.effects import Late, Raised
+from pipeline.guard.supplies import Budget, Places, Rate, Supplies, supply
 from pipeline.guard.timing import REAL, Timing
 from pipeline.policies import Policies, Retry
-from pipeline.policies.retry import within_budget
 from pipeline.step import Step
 
 ONCE = Retry(attempts=1)
@@ -32,6 +33,7 @@ class Guard:
         *,
         waits: bool,
         kills: bool = False,
+        supplies: Supplies,
         timing: Timing = REAL,
         stopping: Callable[[], bool] = bool,
         pause: Callable[[], object] = bool,
@@ -45,14 +47,10 @@ class Guard:
         self.timing: Timing = timing
         self.stopping: Callable[[], bool] = stopping
         self.pause: Callable[[], object] = pause
-        self.first_calls: int = 0  # counted without a lock, as `retries`: where threads collide, a budget is off by one
-        self.retries: int = 0
-
-    def may_retry(self) -> bool:
-        """Take one retry from the budget, if it bears one."""
-        bears = within_budget(self.retry, self.first_calls, self.retries)
-        self.retries += bears
-        return bears
+        self.breaker: Breaker | None = supply(supplies.breakers, step, "breaker")
+        self.places: Places | None = supply(supplies.places, step, "limit")
+        self.rate: Rate | None = supply(supplies.rates, step, "rate")
+        self.budget: Budget = supplies.budgets.get(step.name) or Budget(ONCE)
 
     def error_in(self, answer: Any) -> Any:
         """What a call failed with, or ``None``."""

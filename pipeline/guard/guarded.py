@@ -8,10 +8,11 @@ from typing import Any
 
 from returns.result import Failure
 
+from pipeline.guard.around import around
 from pipeline.guard.drive import adrive, drive
 from pipeline.guard.effects import Raised
 from pipeline.guard.guard import Guard
-from pipeline.guard.tries import FirstTry, tries
+from pipeline.guard.tries import FirstTry
 from pipeline.snapshot import Snapshot
 from pipeline.walk import Waiting
 
@@ -27,16 +28,16 @@ class Guarded:
 
     def answer(self, value: Any, before: Snapshot) -> Any:
         """What the step answered under its policies, in this thread."""
-        return drive(self.guard, tries(self.guard, value, before, self.first))
+        return drive(self.guard, around(self.guard, value, before, self.first))
 
     async def aanswer(self, value: Any, before: Snapshot) -> Any:
         """``answer`` on an event loop."""
-        return await adrive(self.guard, tries(self.guard, value, before, self.first))
+        return await adrive(self.guard, around(self.guard, value, before, self.first))
 
 
 def guarded(guard: Guard) -> Callable[[Any], Any]:
     """The call under its policies: it gives an answer, or ``Waiting``."""
-    if guard.waits or guard.policies.timeout_s is not None:
+    if guard.waits or guard.policies.waits_before:
         return lambda value: Waiting(guarded=Guarded(guard))
     return _tried_at_once(guard)
 
@@ -47,7 +48,7 @@ def _tried_at_once(guard: Guard) -> Callable[[Any], Any]:
 
     def call(value: Any) -> Any:
         if is_budgeted:
-            guard.first_calls += 1
+            guard.budget.first_calls += 1
         began = clock()
         try:
             answer = fn(value)

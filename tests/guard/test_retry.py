@@ -206,3 +206,21 @@ def test_a_setting_that_makes_no_sense_is_refused_with_a_cure(settings: dict[str
 def test_a_policy_is_data_that_pickles() -> None:
     assert pickle.loads(pickle.dumps(AT_ONCE)) == AT_ONCE
     assert hash(AT_ONCE) == hash(Retry(on=(ConnectionError, "busy"), attempts=3, wait=0.0))
+
+
+@step("stop", retry=AT_ONCE, timeout=30.0)
+def stop(_: int) -> int:
+    raise StopIteration("no more")
+
+
+@step("stop", retry=AT_ONCE, timeout=30.0)
+async def astop(_: int) -> int:
+    raise StopIteration("no more")
+
+
+@every_runner
+@pytest.mark.parametrize("stopping", [stop, astop], ids=["sync", "async"])
+def test_an_error_that_generators_and_coroutines_take_for_their_end_is_a_failure(runner: Runner, stopping: Any) -> None:
+    result = Processor(pipeline=stopping, runner=runner).execute(to_inputs([1]))
+
+    assert [(failed.exception, failed.message) for failed in result.failed] == [("StopIteration", "no more")]

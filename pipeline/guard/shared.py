@@ -1,0 +1,126 @@
+"""What the processes of one run share on one machine: a small file, locked by ranges of bytes.
+
+    byte 0           1 when the run was stopped
+    8 … 16 … 24      for each rate limit, when its next call is due: a double, locked while it is moved
+    from 65,536 on   one byte for each place of each concurrency limit, locked while a call has it; never written
+
+The system frees the locks of a process that dies, however it dies. Locks are a process's, not a thread's:
+a lock in this process excludes the threads. Closing any descriptor of a file would drop all its locks, so a process
+has one for each file, and closes it only when the file was removed and nothing is locked.
+"""
+
+# pyright: basic
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+import tempfile
+import weakref
+from pathlib import Path
+from threading import Lock
+
+from pipeline.policies import RateLimit
+from pipeline.policies.limits import reserve
+
+_LOGGER = logging.getLogger("pipeline.guard")
+_RATES_AT = 8
+_PLACES_AT = 65_536
+_DOUBLE = struct.Struct("d")
+
+
+class Shared:
+    """The file in one process. ``shared_file`` makes it, ``opened`` finds it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.held: set[int] = set()  # guarded by _lock, as is every lock on the file
+        self._lock = Lock()
+        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def stop(self) -> None:
+        """Tell all processes that the run was stopped."""
+        os.pwrite(self._file, b"\1", 0)
+
+    def is_stopped(self) -> bool:
+        """Whether the run was stopped."""
+        return os.pread(self._file, 1, 0) == b"\1"
+
+    def reserve(self, number: int, limit: RateLimit, now: float) -> float:
+        """When a call that comes at ``now`` may start, under the rate limit of that number."""
+        at = _RATES_AT + number * _DOUBLE.size
+        with self._lock:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, _DOUBLE.size, at)
+            try:
+                read = os.pread(self._file, _DOUBLE.size, at)
+                (due,) = _DOUBLE.unpack(read) if len(read) == _DOUBLE.size else (0.0,)
+                start, due = reserve(limit, due, now)
+                os.pwrite(self._file, _DOUBLE.pack(due), at)
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, _DOUBLE.size, at)
+        return start
+
+    def take(self, first: int, calls: int) -> int | None:
+        """One of the ``calls`` places from ``first`` on, or ``None`` when all are taken."""
+        with self._lock:
+            for place in range(first, first + calls):
+                if place not in self.held and self._locked(place):
+                    self.held.add(place)
+                    return place
+        return None
+
+    def give_back(self, place: int) -> None:
+        """Free a place."""
+        with self._lock:
+            self.held.discard(place)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _PLACES_AT + place)
+
+    def _locked(self, place: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _PLACES_AT + place)
+        except OSError:
+            return False
+        return True
+
+    def close_if_over(self) -> bool:
+        """Close the file if its run is over."""
+        with self._lock:
+            is_over = not self.held and os.fstat(self._file).st_nlink == 0
+            if is_over:
+                os.close(self._file)
+        return is_over
+
+
+_open: dict[tuple[int, str], Shared] = {}  # guarded by _opening; by process, because a fork copies it
+_opening = Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_opening=Lock()))
+
+
+def opened(path: str) -> Shared | None:
+    """This process's hold on the file at ``path``; ``None`` on another machine, where there is no such file."""
+    with _opening:
+        for key, shared in list(_open.items()):
+            if key[0] == os.getpid() and key[1] != path and shared.close_if_over():
+                del _open[key]
+        key = (os.getpid(), path)
+        if key not in _open:
+            try:
+                _open[key] = Shared(path)
+            except OSError as error:
+                _LOGGER.warning("%s: limits hold in each process apart (%s)", path, error.strerror)
+                return None
+        return _open[key]
+
+
+def shared_file(owner: object) -> str:
+    """The path of a new file, which is removed when ``owner`` is collected, or at the end of the process."""
+    descriptor, path = tempfile.mkstemp(prefix="stepslice-run-")
+    os.close(descriptor)
+    weakref.finalize(owner, _remove, path, os.getpid())
+    return path
+
+
+def _remove(path: str, process: int) -> None:
+    if os.getpid() == process:
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""What all inputs of a run share around their calls, in this process: breakers, limits, budgets.
+
+A worker process has supplies of its own; rates and places are then counted in a file that all processes share.
+"""
+
+# pyright: basic
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any
+
+from pipeline.errors import InvalidSetting
+from pipeline.guard.breaker import Breaker
+from pipeline.guard.shared import Shared, opened
+from pipeline.guard.slots import Slots
+from pipeline.guard.timing import Timing
+from pipeline.policies import RateLimit
+from pipeline.policies.limits import reserve
+from pipeline.policies.retry import Retry, within_budget
+from pipeline.step import Step
+
+
+class Rate:
+    """A rate limit at work, in this process or in the file that processes share."""
+
+    def __init__(self, policy: RateLimit, number: int, shared: Shared | None) -> None:
+        self.policy = policy
+        self._number = number
+        self._shared = shared
+        self._due = 0.0  # guarded by _lock
+        self._lock = Lock()
+
+    def reserve(self, now: float) -> float:
+        """When a call that comes at ``now`` may start, in seconds of the same clock."""
+        if self._shared is not None:
+            return self._shared.reserve(self._number, self.policy, now)
+        with self._lock:
+            start, self._due = reserve(self.policy, self._due, now)
+        return start
+
+
+class Places:
+    """A concurrency limit at work: places in this process, and behind them those of all processes."""
+
+    def __init__(self, calls: int, first: int, shared: Shared | None) -> None:
+        self.slots: Slots = Slots(calls)
+        self.calls = calls
+        self._first = first
+        self._shared = shared
+
+    def take(self) -> int | None:
+        """A place among all processes, or ``None`` when they are all taken; the own process's was entered before."""
+        return 0 if self._shared is None else self._shared.take(self._first, self.calls)
+
+    def give_back(self, place: int) -> None:
+        """Free the place that ``take`` gave."""
+        if self._shared is not None:
+            self._shared.give_back(place)
+
+
+class Budget:
+    """How many first calls and retries there were; counted without a lock: where threads collide, it is off by one."""
+
+    def __init__(self, retry: Retry) -> None:
+        self.retry = retry
+        self.first_calls: int = 0
+        self.retries: int = 0
+
+    def takes_one(self) -> bool:
+        """Take one retry, if there is one left."""
+        has_one = within_budget(self.retry, self.first_calls, self.retries)
+        self.retries += has_one
+        return has_one
+
+
+class Supplies:
+    """The breakers, limits and budgets of a pipeline's steps, by the name of the step or the one that it shares."""
+
+    def __init__(self, steps: Iterable[Step[Any, Any, Any]], timing: Timing, path: str | None) -> None:
+        steps = tuple(steps)
+        self.shared: Shared | None = None if path is None else opened(path)
+        limits, rates, breakers = (named(steps, policy) for policy in ("limit", "rate", "breaker"))
+        self.breakers = {key: Breaker(policy, timing.monotonic) for key, policy in breakers.items()}
+        self.rates = {key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())}
+        self.places: dict[str, Places] = {}
+        for key, policy in limits.items():
+            first = sum(places.calls for places in self.places.values())
+            self.places[key] = Places(policy.calls, first, self.shared)
+        self.budgets = {step.name: Budget(step.policies.retry) for step in steps if step.policies.retry is not None}
+
+    def is_stopped(self) -> bool:
+        """Whether the process that owns the run says that it was stopped."""
+        return self.shared is not None and self.shared.is_stopped()
+
+
+def named(steps: Iterable[Step[Any, Any, Any]], kind: str) -> dict[str, Any]:
+    """The policies of one kind by name: their own, or that of their step. ``InvalidSetting`` where two differ."""
+    found: dict[str, Any] = {}
+    for step in steps:
+        policy = getattr(step.policies, kind)
+        if policy is None:
+            continue
+        key = _key(step, policy)
+        if found.setdefault(key, policy) != policy:
+            raise InvalidSetting(
+                f"{kind}={policy!r} of step {step.name!r} has the name of {found[key]!r}, but is not the same; "
+                "give both the same settings, or another name"
+            )
+    return found
+
+
+def _key(step: Step[Any, Any, Any], policy: Any) -> str:
+    return f"name {policy.name}" if policy.name is not None else f"step {step.name}"
+
+
+def supply(found: dict[str, Any], step: Step[Any, Any, Any], kind: str) -> Any:
+    """What a step has of ``found``, or ``None``."""
+    policy = getattr(step.policies, kind)
+    return None if policy is None else found[_key(step, policy)]
+
+
+def check_named(steps: Iterable[Step[Any, Any, Any]]) -> None:
+    """Raise ``InvalidSetting`` where two policies have the same name and differ."""
+    for kind in ("limit", "rate", "breaker"):
+        named(steps, kind)
+
+
+_known: dict[str, Supplies] = {}
+KNOWN_RUNS = 16
+"""Runs whose supplies a worker process keeps, because a cluster sends the program with every chunk."""
+
+
+def supplies_in_worker(run_id: str, make: Callable[[], Supplies]) -> Supplies:
+    """The supplies of a run that came to this process before, or new ones."""
+    if run_id not in _known:
+        _known[run_id] = make()
+        for old in list(_known)[:-KNOWN_RUNS]:
+            _known.pop(old, None)
+    return _known[run_id]
