@@ -80,13 +80,8 @@ def _quiet(examples: int) -> settings:
     )
 
 
-_SLOW = (
-    HealthCheck.data_too_large,
-    HealthCheck.large_base_example,
-    HealthCheck.nested_given,
-    HealthCheck.too_slow,
-)
-"""What is no mistake here: a user's steps take their time, and a check may stand in a property test."""
+_SLOW = (HealthCheck.data_too_large, HealthCheck.large_base_example, HealthCheck.too_slow)
+"""What is no mistake here: a user's steps take their time."""
 
 
 def _plain(broken: LawBroken) -> LawBroken:
