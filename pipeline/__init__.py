@@ -61,7 +61,7 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
-from pipeline.policies import CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
+from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.selection import Selection
@@ -72,6 +72,7 @@ __all__ = [
     "Aggregate",
     "Attempt",
     "BaseProcessor",
+    "Cache",
     "CircuitBreaker",
     "Completed",
     "ConcurrencyLimit",

@@ -23,7 +23,17 @@ class CodeOf:
         return self._digests
 
 
+def whole(step: Step[Any, Any, Any]) -> str | None:
+    """The fingerprint of a step's code, or ``None`` where a part of the code cannot be seen."""
+    seen = _seen(step)
+    return None if seen.unknown else seen.digest
+
+
 def _digest(step: Step[Any, Any, Any]) -> str | None:
+    return _seen(step).digest
+
+
+def _seen(step: Step[Any, Any, Any]) -> fingerprint.CodeFingerprint:
     """The fingerprint of a step's code; a fault that a test put in its place has no say in it."""
     fn = getattr(step.fn, "stands_for", step.fn)
-    return fingerprint.of_code(fn, version=step.version).digest
+    return fingerprint.of_code(fn, version=step.version)

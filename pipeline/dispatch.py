@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, cast
 
+from pipeline.codeof import whole
 from pipeline.engine import Program, work_of
 from pipeline.errors import StopNow
+from pipeline.guard import Caching
 from pipeline.interrupts import asking_to_stop
+from pipeline.journal import results_of
 from pipeline.model import ProcessorInput
 from pipeline.run import Arrival, RunInProgress
 from runners import Runner
@@ -59,9 +62,19 @@ def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
         pulse,
         stopping=lambda: run.stopped is not None,
         across_processes=runner.crosses_processes,
+        caching=_caching(run, runner),
     )
     run.on_stop = program.stop
     return work_of(program, on_loop=runner.awaits)
+
+
+def _caching(run: RunInProgress, runner: Runner) -> Caching:
+    """What the caches of the steps need, where there are any."""
+    cached = [step for step in run.pipeline if step.policies.cache is not None]
+    if not cached:
+        return Caching()
+    results = results_of(run.settings.journal, runner.crosses_processes)
+    return Caching(results, run.settings.rules.registry, {step.name: whole(step) for step in cached})
 
 
 def _nothing() -> None:

@@ -86,6 +86,13 @@ class InputFinished(Happening, frozen=True, kw_only=True):
     duration_s: float
 
 
+class StepReused(Happening, frozen=True, kw_only=True):
+    """The step was not called: its cache had the result of an earlier call."""
+
+    input_id: str
+    step: str
+
+
 class BreakerOpened(Happening, frozen=True, kw_only=True):
     """Too many inputs in a row failed at a step, this one the last: it is called no more for a while."""
 
@@ -133,6 +140,7 @@ Event: TypeAlias = (
     | StepRetried
     | StepFailed
     | InputFinished
+    | StepReused
     | BreakerOpened
     | BreakerHalfOpened
     | BreakerClosed

@@ -11,14 +11,15 @@ from typing import Any
 
 import msgspec
 
-from pipeline.model import Failed, Outcome, Succeeded
+from pipeline.model import Failed, Note, Outcome, Succeeded
 
 
 class StepMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """One step over all inputs. ``count`` is how often it ran, ``failures`` how often it ended an input.
 
     ``p50_s`` and ``p95_s`` are nearest-rank percentiles: the smallest duration that at least that share of the calls
-    did not exceed. ``retries`` counts failed tries after which the step was called again.
+    did not exceed. ``retries`` counts failed tries after which the step was called again;
+    ``cache_hits`` how often it was not called, because its cache had the result; ``count`` includes those.
     """
 
     count: int = 0
@@ -82,6 +83,11 @@ class Meter:
         if isinstance(outcome, Failed) and outcome.step in self.failures:
             self.failures[outcome.step] += 1
             self.retries[outcome.step] -= 1 if outcome.attempts else 0
+
+    def note(self, notes: Sequence[Note]) -> None:
+        """Take in what else happened at the steps of an input."""
+        for note in notes:
+            self.cache_hits[note.step] += note.what == "cache_hit"
 
     def metrics(self, duration_s: float, workers: int) -> Metrics:
         """What the run came to after ``duration_s`` seconds on ``workers`` workers."""

@@ -37,7 +37,7 @@ class Note(msgspec.Struct, frozen=True):
     """Something else that happened at ``step``. It travels with the failed tries, and is told as an event."""
 
     step: str
-    what: Literal["breaker_opened", "breaker_half_opened", "breaker_closed"]
+    what: Literal["breaker_opened", "breaker_half_opened", "breaker_closed", "cache_hit"]
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

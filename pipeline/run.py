@@ -257,6 +257,7 @@ class RunInProgress:
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:
         outcome = arrival.outcome
         self.meter.count(outcome, decision is not None and decision.payload is not None, arrival.kept)
+        self.meter.note(arrival.notes)
         if self.announcer.observers:
             tell_outcome(self, arrival, decision, time())
         self.finished += 1

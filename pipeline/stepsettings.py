@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from pipeline.errors import InvalidSetting, did_you_mean
-from pipeline.policies import CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
+from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
 from pipeline.policies.model import POLICIES
 
 
 class StepSettings(TypedDict, total=False):
     """The keyword arguments of a step."""
 
+    cache: Cache | None
+    """When to use the result of an earlier call again."""
     breaker: CircuitBreaker | None
     """When to call no more, because everything fails."""
     limit: ConcurrencyLimit | None

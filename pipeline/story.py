@@ -16,6 +16,7 @@ NOTED: dict[str, type[events.Event]] = {
     "breaker_opened": events.BreakerOpened,
     "breaker_half_opened": events.BreakerHalfOpened,
     "breaker_closed": events.BreakerClosed,
+    "cache_hit": events.StepReused,
 }
 
 

@@ -48,6 +48,9 @@ class Registry:
         self.plans: dict[Any, Any] = {}
         """What was compiled for a declared type under this registry; emptied by ``register``."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_wires": self._wires, "plans": {}}
+
     def register(self, kind: type[T], *, wire: type[W], to_wire: Callable[[T], W], from_wire: Callable[[W], T]) -> None:
         """Store ``kind`` as ``to_wire(value)``, which is a ``wire``, and read it by ``from_wire``."""
         if not isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType):

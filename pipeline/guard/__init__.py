@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from pipeline.guard.guard import Guard
 from pipeline.guard.guarded import guarded
+from pipeline.guard.results import Caching
 from pipeline.guard.shared import shared_file
 from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 
-__all__ = ["REAL", "Guard", "Supplies", "Timing", "check_named", "guarded", "shared_file", "supplies_in_worker"]
+__all__ = [
+    "REAL",
+    "Caching",
+    "Guard",
+    "Supplies",
+    "Timing",
+    "check_named",
+    "guarded",
+    "shared_file",
+    "supplies_in_worker",
+]

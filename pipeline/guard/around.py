@@ -1,6 +1,6 @@
 """The order of what stands around a call, outermost first.
 
-    breaker ─▶ concurrency limit ─▶ (rate limit ─▶ timeout ─▶ call) as often as the retry allows
+    cache ─▶ breaker ─▶ concurrency limit ─▶ (rate limit ─▶ timeout ─▶ call) as often as the retry allows
 
 A further try takes a new call from the rate limit, and keeps its place.
 No call starts, a first one or a further one, once the breaker has opened; only the probe is let through.
@@ -10,13 +10,15 @@ No call starts, a first one or a further one, once the breaker has opened; only 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from pipeline.guard.breaker import Breaker
-from pipeline.guard.effects import Effects, Queue, Sleep
+from pipeline.guard.effects import Do, Effects, Queue, Sleep
 from pipeline.guard.guard import Guard
+from pipeline.guard.results import Found, Remembered
 from pipeline.guard.supplies import Places
 from pipeline.guard.tries import OPEN, STOPPED, FirstTry, IsBarred, parked, plain, tries
 from pipeline.model import Note
@@ -38,7 +40,19 @@ def around(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None = 
         calling = tries(guard, value, before, first, is_barred)
         return calling if guard.places is None else _in_place(guard, guard.places, calling)
 
-    return (yield from (limited(_never) if guard.breaker is None else _behind(guard, guard.breaker, limited)))
+    calling = limited(_never) if guard.breaker is None else _behind(guard, guard.breaker, limited)
+    return (yield from (calling if guard.remembered is None else _remembered(guard.remembered, value, calling)))
+
+
+def _remembered(remembered: Remembered, value: Any, calling: Effects) -> Effects:
+    found: Found = yield Do(partial(remembered.look, value))
+    if found.hit:
+        return Tried(found.output, (Note(remembered.step.name, "cache_hit"),))
+    answer = yield from calling
+    if found.key is not None and type(answer) is not Refusal:
+        output = answer.answer if type(answer) is Tried else plain(answer)
+        yield Do(partial(remembered.keep, found.key, output))
+    return answer
 
 
 def _never(_tries: int) -> bool:

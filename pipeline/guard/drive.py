@@ -9,7 +9,7 @@ from concurrent.futures import wait
 from typing import Any
 
 from pipeline.errors import StopNow
-from pipeline.guard.effects import Call, Effect, Effects, Late, Queue, Raised
+from pipeline.guard.effects import Call, Do, Effect, Effects, Late, Queue, Raised
 from pipeline.guard.guard import Guard
 from pipeline.guard.overtime import acall_within, call_within
 from pipeline.walk import goes_through
@@ -47,6 +47,8 @@ async def adrive(guard: Guard, effects: Effects) -> Any:
 def _done(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
         return _call(guard, effect.value)
+    if isinstance(effect, Do):
+        return effect.act()
     guard.pause()
     if isinstance(effect, Queue):
         while not wait((effect.turn,), timeout=SLICE_S).done:
@@ -63,6 +65,8 @@ def _done(guard: Guard, effect: Effect) -> Any:
 async def _adone(guard: Guard, effect: Effect) -> Any:
     if isinstance(effect, Call):
         return await _acall(guard, effect.value)
+    if isinstance(effect, Do):
+        return await asyncio.to_thread(effect.act)
     guard.pause()
     if isinstance(effect, Queue):
         granted = asyncio.wrap_future(effect.turn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -28,6 +28,12 @@ class Queue(msgspec.Struct, frozen=True):
     turn: Turn
 
 
+class Do(msgspec.Struct, frozen=True):
+    """Do something that may take a moment, and never raises; the reply is what it gave."""
+
+    act: Callable[[], Any]
+
+
 class Raised(msgspec.Struct, frozen=True):
     """What a call raised, as a value."""
 
@@ -40,5 +46,5 @@ class Late(msgspec.Struct, frozen=True):
     escaped: bool
 
 
-Effect: TypeAlias = Call | Sleep | Queue
+Effect: TypeAlias = Call | Sleep | Queue | Do
 Effects: TypeAlias = Generator[Effect, Any, Any]

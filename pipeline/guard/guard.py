@@ -10,6 +10,7 @@ from returns.result import Failure
 
 from pipeline.guard.breaker import Breaker
 from pipeline.guard.effects import Late, Raised
+from pipeline.guard.results import Remembered
 from pipeline.guard.supplies import Budget, Places, Rate, Supplies, supply
 from pipeline.guard.timing import REAL, Timing
 from pipeline.policies import Policies, Retry
@@ -47,6 +48,7 @@ class Guard:
         self.timing: Timing = timing
         self.stopping: Callable[[], bool] = stopping
         self.pause: Callable[[], object] = pause
+        self.remembered: Remembered | None = supply(supplies.caches, step, "cache")
         self.breaker: Breaker | None = supply(supplies.breakers, step, "breaker")
         self.places: Places | None = supply(supplies.places, step, "limit")
         self.rate: Rate | None = supply(supplies.rates, step, "rate")

@@ -1,4 +1,4 @@
-"""What all inputs of a run share around their calls, in this process: breakers, limits, budgets.
+"""What all inputs of a run share around their calls, in this process: caches, breakers, limits, budgets.
 
 A worker process has supplies of its own; rates and places are then counted in a file that all processes share.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import InvalidSetting
 from pipeline.guard.breaker import Breaker
+from pipeline.guard.results import Caching, Remembered
 from pipeline.guard.shared import Shared, opened
 from pipeline.guard.slots import Slots
 from pipeline.guard.timing import Timing
@@ -75,12 +76,19 @@ class Budget:
 
 
 class Supplies:
-    """The breakers, limits and budgets of a pipeline's steps, by the name of the step or the one that it shares."""
+    """The caches, breakers, limits and budgets of a pipeline's steps, by the step's name or the one that it shares."""
 
-    def __init__(self, steps: Iterable[Step[Any, Any, Any]], timing: Timing, path: str | None) -> None:
+    def __init__(
+        self, steps: Iterable[Step[Any, Any, Any]], timing: Timing, path: str | None, caching: Caching
+    ) -> None:
         steps = tuple(steps)
         self.shared: Shared | None = None if path is None else opened(path)
         limits, rates, breakers = (named(steps, policy) for policy in ("limit", "rate", "breaker"))
+        self.caches = {
+            f"step {step.name}": Remembered(step, step.policies.cache, caching)
+            for step in steps
+            if step.policies.cache is not None
+        }
         self.breakers = {key: Breaker(policy, timing.monotonic) for key, policy in breakers.items()}
         self.rates = {key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())}
         self.places: dict[str, Places] = {}
@@ -111,7 +119,8 @@ def named(steps: Iterable[Step[Any, Any, Any]], kind: str) -> dict[str, Any]:
 
 
 def _key(step: Step[Any, Any, Any], policy: Any) -> str:
-    return f"name {policy.name}" if policy.name is not None else f"step {step.name}"
+    name = getattr(policy, "name", None)
+    return f"step {step.name}" if name is None else f"name {name}"
 
 
 def supply(found: dict[str, Any], step: Step[Any, Any, Any], kind: str) -> Any:

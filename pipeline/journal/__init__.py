@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.journal.cache import results_of
 from pipeline.journal.memory import MemoryJournal
 from pipeline.journal.past import Past
 from pipeline.journal.protocol import Journal, Pruned
@@ -17,4 +18,5 @@ __all__ = [
     "Recorder",
     "SqliteJournal",
     "recorder_for",
+    "results_of",
 ]

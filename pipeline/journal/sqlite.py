@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
+from pipeline.journal.cache import KeptResults
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 from pipeline.journal.sql import SqlJournal
@@ -25,7 +26,7 @@ BUSY_S = 60.0
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
-class SqliteJournal(SqlJournal):
+class SqliteJournal(SqlJournal, KeptResults):
     """Remembers runs in the file at ``path``, which is created for its owner alone to read.
 
     ``sync="process"`` survives kill -9, ``"power"`` the loss of power too, at the price of a disk flush every 50 ms.

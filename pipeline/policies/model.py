@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pipeline.policies.breaker import CircuitBreaker
+from pipeline.policies.cache import Cache
 from pipeline.policies.limits import ConcurrencyLimit, RateLimit
 from pipeline.policies.matching import check, is_number
 from pipeline.policies.retry import Retry
@@ -18,6 +19,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     ``timeout_s`` is how long one call may take, in seconds.
     """
 
+    cache: Cache | None = None
     breaker: CircuitBreaker | None = None
     limit: ConcurrencyLimit | None = None
     rate: RateLimit | None = None
@@ -42,5 +44,5 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
         return self != Policies(retry=self.retry)
 
 
-POLICIES = {"breaker": CircuitBreaker, "limit": ConcurrencyLimit, "rate": RateLimit, "retry": Retry}
+POLICIES = {"cache": Cache, "breaker": CircuitBreaker, "limit": ConcurrencyLimit, "rate": RateLimit, "retry": Retry}
 NONE = Policies()

@@ -1,0 +1,241 @@
+"""The cache of a step: the same call is made once, in this run or an earlier one, and only if it is the same."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import (
+    Cache,
+    Event,
+    Failure,
+    InvalidSetting,
+    MemoryJournal,
+    Processor,
+    Result,
+    Retry,
+    SqliteJournal,
+    StepContext,
+    Success,
+    step,
+    to_inputs,
+)
+from pipeline.guard.results import IN_MEMORY, InMemory, Kept
+from pipeline.policies import Policies
+from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+
+RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(2), AsyncRunner(4), ProcessRunner(2)]
+every_runner = pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IN_MEMORY, "_kept", {})
+    monkeypatch.setattr(IN_MEMORY, "_steps", {})
+    monkeypatch.setattr(IN_MEMORY, "_sizes", {})
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.reused: list[str] = []
+
+    def on_event(self, event: Event) -> None:
+        if type(event).__name__ == "StepReused":
+            self.reused.append(event.input_id)  # type: ignore[union-attr]
+
+
+def called(value: tuple[str, int]) -> dict[date, tuple[int, int]]:
+    log, number = value
+    with Path(log).open("a") as file:
+        file.write(f"{number}\n")
+    return {date(2026, 1, number): (number, -number)}
+
+
+@step("call", cache=Cache())
+def call(value: tuple[str, int]) -> dict[date, tuple[int, int]]:
+    return called(value)
+
+
+@step("call", cache=Cache())
+async def acall(value: tuple[str, int]) -> dict[date, tuple[int, int]]:
+    return called(value)
+
+
+def calls_in(log: Path) -> list[str]:
+    return sorted(log.read_text().split()) if log.exists() else []
+
+
+@every_runner
+@pytest.mark.parametrize("calling", [call, acall], ids=["sync", "async"])
+def test_a_later_run_uses_the_results_of_an_earlier_one(runner: Runner, calling: Any, tmp_path: Path) -> None:
+    log, listener = tmp_path / "log", Listener()
+    journal = SqliteJournal(tmp_path / "runs.db")
+    processor: Any = Processor(pipeline=calling, runner=runner, journal=journal, observers=[listener])
+
+    first = processor.execute(to_inputs([(str(log), 1), (str(log), 2)]))
+    again = processor.execute(to_inputs([(str(log), 2), (str(log), 3), (str(log), 1)]))
+
+    assert calls_in(log) == ["1", "2", "3"]
+    assert [outcome.output for outcome in again.succeeded] == [
+        {date(2026, 1, number): (number, -number)} for number in (2, 3, 1)
+    ]
+    assert (first.metrics.steps["call"].cache_hits, again.metrics.steps["call"].cache_hits) == (0, 2)
+    assert sorted(listener.reused) == ["input-1", "input-3"]
+    assert [outcome.attempts for outcome in again.outcomes] == [(), (), ()]
+
+
+@pytest.mark.parametrize("journal", [lambda: None, MemoryJournal], ids=["none", "memory"])
+def test_without_a_file_results_live_as_long_as_the_process(journal: Callable[[], Any], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    processor = Processor(pipeline=call, journal=journal())
+
+    processor.execute(to_inputs([(str(log), 1)]))
+    result = processor.execute(to_inputs([(str(log), 1)]))
+
+    assert calls_in(log) == ["1"]
+    assert result.succeeded[0].output == {date(2026, 1, 1): (1, -1)}
+
+
+def test_a_result_is_not_used_for_another_value_or_another_version_of_the_step(tmp_path: Path) -> None:
+    log, journal = tmp_path / "log", SqliteJournal(tmp_path / "runs.db")
+    changed = call.replace(version="2")
+
+    Processor(pipeline=call, journal=journal).execute(to_inputs([(str(log), 1)]))
+    Processor(pipeline=call, journal=journal).execute(to_inputs([(str(log), 2)]))
+    Processor(pipeline=changed, journal=journal).execute(to_inputs([(str(log), 1)]))
+
+    assert calls_in(log) == ["1", "1", "2"]
+
+
+def test_a_step_whose_code_cannot_be_seen_is_called_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    unseen = step("upper", cache=Cache())(Upper(iter("")))
+    hidden = step("size", cache=Cache(), version="1")(len)
+
+    first = Processor(pipeline=unseen >> hidden).execute(to_inputs(["a"]))
+    again = Processor(pipeline=unseen >> hidden).execute(to_inputs(["a"]))
+
+    assert first.output == again.output == [1]
+    assert (again.metrics.steps["upper"].cache_hits, again.metrics.steps["size"].cache_hits) == (0, 1)
+    assert "the code of step 'upper' cannot be seen" in caplog.text
+
+
+class Upper:
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def __call__(self, text: str) -> str:
+        return text.upper() if self.state is not None else text
+
+
+CALLS: list[object] = []
+
+
+@step("look", cache=Cache())
+def look(value: object) -> Any:
+    CALLS.append(value)
+    return value
+
+
+@pytest.mark.parametrize("value", [float("nan"), (1, 2), lambda: 0], ids=["NaN", "tuple under Any", "function"])
+def test_what_cannot_be_kept_exactly_or_be_told_apart_is_made_again(value: Any) -> None:
+    CALLS.clear()
+    processor = Processor(pipeline=look)
+
+    processor.execute(to_inputs([value]))
+    result = processor.execute(to_inputs([value]))
+
+    assert len(CALLS) == 2
+    assert result.success
+
+
+@step("fail", cache=Cache(), retry=Retry(on=("busy",), attempts=2, wait=0.0))
+def fail(number: int, context: StepContext) -> Result[int, str]:
+    CALLS.append(number)
+    if number == 1 and context.attempt == 2:
+        return Success(7)
+    return Failure("busy" if number == 1 else "no")
+
+
+def test_a_success_after_retries_is_kept_and_a_failure_never() -> None:
+    CALLS.clear()
+    processor: Any = Processor(pipeline=fail)
+
+    first = processor.execute(to_inputs([1, 2]))
+    again = processor.execute(to_inputs([1, 2]))
+
+    assert CALLS == [1, 1, 2, 2]
+    assert [outcome.output for outcome in again.succeeded] == [7]
+    assert [len(outcome.attempts) for outcome in first.outcomes] == [1, 1]
+    assert [len(outcome.attempts) for outcome in again.outcomes] == [0, 1]
+
+
+def test_a_result_that_is_too_old_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    CALLS.clear()
+    aging = look.replace(policies=Policies(cache=Cache(max_age_s=60)))
+    now = [1_000.0]
+    monkeypatch.setattr("pipeline.guard.results.time", lambda: now[0])
+
+    for now[0] in (1_000.0, 1_060.0, 1_061.0, 900.0):
+        Processor(pipeline=aging).execute(to_inputs([1]))
+
+    assert len(CALLS) == 3
+
+
+@pytest.mark.parametrize("make", [lambda _: InMemory(), lambda path: SqliteJournal(path / "runs.db")])
+def test_the_oldest_results_go_when_there_are_too_many(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    results = make(tmp_path)
+
+    for number in range(200):
+        results.keep_result("a", f"a{number}", Kept(float(number), b"x" * 90), 2_000)
+        results.keep_result("b", f"b{number % 4}", Kept(float(number), b"y"), 2_000)
+
+    kept = [number for number in range(200) if results.kept_result(f"a{number}") is not None]
+    assert kept == list(range(200 - len(kept), 200))
+    assert 10 <= len(kept) <= 22 + 64
+    assert [results.kept_result(f"b{number}") for number in range(4)] == [Kept(196.0 + n, b"y") for n in range(4)]
+
+
+def test_a_damaged_result_is_made_again_and_told_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log, path = tmp_path / "log", tmp_path / "runs.db"
+    journal = SqliteJournal(path)
+    processor = Processor(pipeline=call, journal=journal)
+    processor.execute(to_inputs([(str(log), 1)]))
+    journal.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE results SET body = CAST(substr(body, 1, length(body) - 1) || 'x' AS BLOB)")
+    connection.close()
+
+    with caplog.at_level(logging.WARNING):
+        result = processor.execute(to_inputs([(str(log), 1)]))
+
+    assert result.success
+    assert calls_in(log) == ["1", "1"]
+    assert "the cache of step 'call' cannot be read" in caplog.text
+
+
+class Unreachable:
+    def kept_result(self, key: str) -> Kept | None:
+        raise OSError("no disk")
+
+    def keep_result(self, step: str, key: str, kept: Kept, max_size: int) -> None:
+        raise OSError("no disk")
+
+
+def test_a_cache_that_fails_costs_no_input(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("pipeline.guard.results.IN_MEMORY", Unreachable())
+
+    assert Processor(pipeline=look).execute(to_inputs([1, 2])).output == [1, 2]
+    assert "cannot be read" in caplog.text
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{"max_age_s": 0}, {"max_age_s": "1 day"}, {"max_size": 0}, {"max_size": 1e6}])
+def test_a_setting_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSetting, match="Cache cannot use"):
+        Cache(**settings)
