@@ -12,6 +12,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 from typing_extensions import TypeIs, TypeVar
 
+from pipeline.configurable import Configurable
 from pipeline.errors import DuplicateStep, InvalidStep, StepMismatch, UnknownStep, did_you_mean
 from pipeline.model import Payload
 from pipeline.step import Step
@@ -210,7 +211,15 @@ def steps_of(part: object) -> tuple[Step[Any, Any, Any], ...]:
         return part.steps
     if _is_step(part):
         return (part,)
-    raise InvalidStep(f"a pipeline is made of steps, got {part!r}; make a step of it with step(fn) or @step('name')")
+    raise InvalidStep(f"a pipeline is made of steps, got {part!r}; {_cure(part)}")
+
+
+def _cure(part: object) -> str:
+    if isinstance(part, list | tuple):
+        return "compose them: first >> second, or Pipeline.of(steps)"
+    if isinstance(part, Configurable):
+        return "call it with its settings, which gives the step"
+    return "make a step of it with step(fn) or @step('name')"
 
 
 def _is_step(part: object) -> TypeIs[Step[Any, Any, Any]]:

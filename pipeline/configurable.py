@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, Never, ParamSpec, TypeAlias, overload
 
@@ -62,7 +63,8 @@ class Configurable(Generic[A, P, B, E]):
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Step[A, B, E]:
-        """The step with these settings."""
+        """The step with these settings; ``InvalidStep`` when the function does not take them, or needs more."""
+        _check_settings(self.name, self.fn, args, kwargs)
         return Step(self.name, Configured(self, args, kwargs), **self.parts)
 
     def __repr__(self) -> str:
@@ -72,6 +74,19 @@ class Configurable(Generic[A, P, B, E]):
         if signature.at_its_name(self.fn) is self:
             return self.fn.__qualname__
         return Configurable, (self.fn, self.name, self.settings)
+
+
+def _check_settings(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Find early what would fail at every call, where the function's signature tells."""
+    try:
+        taken = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return
+    try:
+        taken.bind(None, *args, **kwargs)
+    except TypeError as error:
+        asked = "; the call's context is StepContext.current()" if "StepContext" in str(taken) else ""
+        raise InvalidStep(f"step {name!r} cannot be made with these settings of {taken}: {error}{asked}") from None
 
 
 class ConfigurableDecorator:

@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import TypeVar, Unpack
 
 from pipeline.aggregate import collect
+from pipeline.arguments import batch, check_context
 from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
@@ -83,13 +84,13 @@ class Processor(Generic[A, B, R]):
         Nothing that an input meets is raised. ``RunInterrupted`` (Ctrl-C, SIGTERM) and ``RunFailed`` (the inputs
         themselves raised, or the runner did) carry the result so far.
         """
-        return self._execute(self._begin(context, inputs))
+        return self._execute(self._begin(context, batch(inputs)))
 
     async def aexecute(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
     ) -> ProcessingResult[B, R]:
         """``execute`` for a caller with a running event loop, which is not blocked."""
-        run = self._begin(context, inputs)
+        run = self._begin(context, batch(inputs))
         try:
             async for arrival in aarrivals(run, self.runner, run.items):
                 run.keep(arrival)
@@ -130,7 +131,7 @@ class Processor(Generic[A, B, R]):
 
         All inputs are pulled before this returns. Observers are called by that thread.
         """
-        return RunHandle(self._begin(context, inputs), self._execute)
+        return RunHandle(self._begin(context, batch(inputs)), self._execute)
 
     def retry(self, result: ProcessingResult[B, R], *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs.
@@ -217,6 +218,7 @@ class Processor(Generic[A, B, R]):
         again: Again = AS_IT_WAS,
     ) -> RunInProgress:
         """A new run, after everything that would make it pointless has been checked."""
+        check_context(context)
         if self.runner.crosses_processes:
             check_crossing(self.pipeline)
         merged = self.settings.context.merge(context)

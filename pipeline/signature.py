@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 UNREAD: Any = inspect.Parameter.empty
 """The type of a value whose annotation is missing or cannot be resolved."""
 
+_SEVERAL = "several values travel as one tuple or dataclass, and settings with @configurable"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -54,6 +55,31 @@ def positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
     except (TypeError, ValueError):
         return []
     return [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
+
+
+def misfit(fn: Callable[..., Any], context_type: type) -> str | None:
+    """Why ``fn`` cannot be a step's function, or ``None``: it takes one value, and a context second if it wants one.
+
+    >>> misfit(lambda amount, currency: amount, int)
+    "(amount, currency) cannot be called with one value: missing a required argument: 'currency'; several values ..."
+    >>> misfit(len, int) is None
+    True
+    """
+    inner = innermost(fn)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        return " is a generator, which can be read only once, so that nothing could go on with it; return a list"
+    try:
+        signature = inspect.signature(fn, follow_wrapped=False)  # a wrapper may fill in what the wrapped one takes
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        second = [parameter for parameter in positional(fn)[1:2] if parameter.annotation is not UNREAD]
+        hints = _hints(fn)  # none where a name in them is defined only later
+        wanted = second and (hints.get(second[0].name) is context_type or not hints)
+        return None if wanted else f"{signature} cannot be called with one value: {error}; {_SEVERAL}"
+    return None
 
 
 def hint_of(fn: Callable[..., Any], name: str) -> Any:

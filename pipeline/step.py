@@ -211,6 +211,16 @@ def _check(name: object, fn: object) -> None:
         raise InvalidStep(f"step {name!r} needs a function of one value, got {fn!r}")
 
 
+def _check_fit(name: str, fn: Callable[..., Any]) -> None:
+    """Find early what would fail at every call, where the function's signature tells."""
+    if isinstance(fn, Step):
+        raise InvalidStep(f"step {name!r} is made of {fn!r}; a step of another name is its .replace(name={name!r})")
+    problem = signature.misfit(fn, StepContext)
+    if problem:
+        called = getattr(fn, "__name__", repr(fn))
+        raise InvalidStep(f"step {name!r} needs a function of one value, but {called}{problem}")
+
+
 class StepDecorator:
     """What ``step("validation")`` gives: it turns a function into a typed ``Step`` of that name."""
 
@@ -229,6 +239,7 @@ class StepDecorator:
     def __call__(self, fn: FunctionOfOneValue[A, B], /) -> Step[A, B, Never]: ...
     def __call__(self, fn: Callable[..., Any]) -> Step[Any, Any, Any]:
         """The step; its types are read from the function's annotations."""
+        _check_fit(self.name, fn)
         return Step(self.name, fn, **self.parts)
 
 

@@ -50,6 +50,10 @@ def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
         if key not in known:
             raise InvalidSetting(f"step {name!r} has no setting {key!r}{did_you_mean(key, known)}")
     given: dict[str, Any] = {**settings}
+    if not isinstance(given.get("version", ""), str | None):
+        raise InvalidSetting(f"step {name!r} cannot use version={given['version']!r}; a version is a text, such as '2'")
+    if isinstance(given.get("aliases"), str):
+        raise InvalidSetting(f"step {name!r} cannot use aliases={given['aliases']!r}; write ({given['aliases']!r},)")
     around = {key: given.pop(key, None) for key in POLICIES}
     policies = Policies(**around, timeout_s=given.pop("timeout", None))
     return {**given, "policies": policies}

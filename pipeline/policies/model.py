@@ -27,6 +27,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
+        retry: Any = self.retry
+        check("a step", "retry", retry, retry is None or isinstance(retry, Retry), "a Retry, such as Retry(attempts=4)")
         limit: Any = self.timeout_s
         check("a step", "timeout", limit, limit is None or (is_number(limit) and limit > 0), "seconds, more than 0")
         for name, kind in POLICIES.items():

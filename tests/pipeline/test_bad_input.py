@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,20 +16,24 @@ from pipeline import (
     Failed,
     InvalidSetting,
     InvalidStep,
+    MemoryJournal,
     NotPicklable,
     NotRun,
     Pipeline,
     Processor,
     ProcessorInput,
     RunFailed,
+    StepContext,
     StepMismatch,
     Succeeded,
+    Success,
     UnknownStep,
+    configurable,
     merge_factors,
     step,
     to_inputs,
 )
-from runners import ProcessRunner, Runner
+from runners import ProcessRunner, Runner, ThreadRunner
 
 
 @step("validation")
@@ -377,3 +383,141 @@ def test_a_failing_aggregate_costs_no_step_to_redo() -> None:
     assert (result.aggregation.step, result.aggregation.message) == ("aggregation", "totals differ")
     assert len(result.succeeded) == 2
     assert (again.success, again.output) == (True, 2)
+
+
+def two_values(first: int, second: int) -> int:
+    return first + second
+
+
+def no_value() -> int:
+    return 1
+
+
+def generator(number: int) -> Iterator[int]:
+    yield number
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (two_values, r"two_values\(first: .*\) .*missing a required argument: 'second'; several values travel"),
+        (no_value, r"no_value\(\) .*too many positional arguments"),
+        (generator, "is a generator, which can be read only once.*return a list"),
+        (validate, r"made of <Step validation>; .* its \.replace\(name='named'\)"),
+    ],
+)
+def test_a_function_that_would_fail_at_every_call_is_refused_when_the_step_is_made(function: Any, told: str) -> None:
+    with pytest.raises(InvalidStep, match=told):
+        step("named")(function)
+
+
+def with_a_client(function: Any) -> Any:
+    @functools.wraps(function)
+    def filled(number: int) -> int:
+        filled_in: int = function(number, 2)
+        return filled_in
+
+    return filled
+
+
+def defined_before_its_types(number: Later, context: StepContext) -> int:
+    return context.attempt
+
+
+class Later:
+    """A class that the annotations of an earlier function name."""
+
+
+def test_what_a_decorator_fills_in_is_not_asked_for() -> None:
+    assert step("filled")(with_a_client(two_values))(1) == Success(3)
+
+
+def test_types_that_cannot_be_read_yet_do_not_forbid_a_context() -> None:
+    assert step("early")(defined_before_its_types)(Later()) == Success(1)
+
+
+@configurable
+def largest(numbers: list[int], *, n: int) -> list[int]:
+    return sorted(numbers)[-n:]
+
+
+@configurable
+def asking(number: int, context: StepContext, *, n: int) -> int:
+    return n
+
+
+UNCHECKED: Any = largest  # what a type checker would have found
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: UNCHECKED(), r"step 'largest' .*missing a required argument: 'n'"),
+        (lambda: UNCHECKED(m=3), "'largest' cannot be made with these settings"),
+        (lambda: cast("Any", asking)(n=3), r"the call's context is StepContext\.current\(\)"),
+        (lambda: validate >> UNCHECKED, "call it with its settings"),
+        (
+            lambda: Processor(pipeline=cast("Any", [validate, process])),
+            r"compose them: first >> second, or Pipeline\.of",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_found_when_the_step_is_made(make: Any, told: str) -> None:
+    with pytest.raises(InvalidStep, match=told):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"retry": 3}, r"retry=3; it takes a Retry, such as Retry\(attempts=4\)"),
+        ({"version": 2}, "version=2; a version is a text"),
+        ({"aliases": "old"}, r"aliases='old'; write \('old',\)"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made(settings: Any, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told):
+        step("named", **settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"runner": ThreadRunner}, r"runner=ThreadRunner is a class; make one: ThreadRunner\(\)"),
+        ({"runner": "threads"}, "runner='threads' is not a runner; give SequentialRunner"),
+        ({"runner": concurrent.futures.ThreadPoolExecutor()}, r"wrap it: ExecutorRunner\(executor\)"),
+        ({"journal": "runs.db"}, r"write SqliteJournal\('runs\.db'\)"),
+        ({"journal": MemoryJournal}, "journal=MemoryJournal is a class"),
+        ({"journal": {}}, "is not a journal"),
+        ({"observers": print}, r"not a list of observers; give one: \[observer\]"),
+        ({"observers": [print]}, r"an observer has a method on_event\(event\)"),
+        ({"context": {"retry_count": 1}}, "is not an ExecutionContext"),
+        ({"max_failures": "10%"}, "max_failures='10%' is not a number"),
+        ({"max_failures": True}, "max_failures=True is not a number"),
+        ({"account_id": 123}, "account_id=123 is not a text"),
+        ({"name": ""}, "name='' is not a name"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_found_when_the_processor_is_made(options: Any, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told):
+        Processor(pipeline=WHOLE, **options)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        (ProcessorInput(input_id="1", data="1"), r"one ProcessorInput; give them as a list: \[item\]"),
+        (None, "the inputs are None; give an iterable of ProcessorInput"),
+        (3, r"the inputs are 3; .* see to_inputs\(values\)"),
+    ],
+)
+def test_inputs_that_are_no_batch_are_refused_before_a_run_begins(inputs: Any, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told):
+        Processor(pipeline=WHOLE).execute(inputs)
+
+
+def test_a_context_of_the_wrong_kind_is_refused_before_a_run_begins() -> None:
+    context: Any = {"retry_count": 1}
+
+    with pytest.raises(InvalidSetting, match=r"context=\{'retry_count': 1\} is not an ExecutionContext"):
+        Processor(pipeline=WHOLE).execute(to_inputs(["1"]), context)
