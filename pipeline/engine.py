@@ -61,7 +61,7 @@ class Program:
         self.run_id = run_id
         self.scope = scope
         self.pulse = pulse
-        self.stopping = stopping
+        self.stopping: Callable[[], bool] = stopping
         self.timing = timing
         self.caching = caching
         self.shared_file: str | None = shared_file(self) if across_processes and self.is_guarded else None

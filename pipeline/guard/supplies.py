@@ -84,18 +84,22 @@ class Supplies:
         steps = tuple(steps)
         self.shared: Shared | None = None if path is None else opened(path)
         limits, rates, breakers = (named(steps, policy) for policy in ("limit", "rate", "breaker"))
-        self.caches = {
+        self.caches: dict[str, Remembered] = {
             f"step {step.name}": Remembered(step, step.policies.cache, caching)
             for step in steps
             if step.policies.cache is not None
         }
-        self.breakers = {key: Breaker(policy, timing.monotonic) for key, policy in breakers.items()}
-        self.rates = {key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())}
+        self.breakers: dict[str, Breaker] = {key: Breaker(policy, timing.monotonic) for key, policy in breakers.items()}
+        self.rates: dict[str, Rate] = {
+            key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())
+        }
         self.places: dict[str, Places] = {}
         for key, policy in limits.items():
             first = sum(places.calls for places in self.places.values())
             self.places[key] = Places(policy.calls, first, self.shared)
-        self.budgets = {step.name: Budget(step.policies.retry) for step in steps if step.policies.retry is not None}
+        self.budgets: dict[str, Budget] = {
+            step.name: Budget(step.policies.retry) for step in steps if step.policies.retry is not None
+        }
 
     def is_stopped(self) -> bool:
         """Whether the process that owns the run says that it was stopped."""

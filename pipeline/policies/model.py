@@ -27,8 +27,6 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        retry: Any = self.retry
-        check("a step", "retry", retry, retry is None or isinstance(retry, Retry), "a Retry, such as Retry(attempts=4)")
         limit: Any = self.timeout_s
         check("a step", "timeout", limit, limit is None or (is_number(limit) and limit > 0), "seconds, more than 0")
         for name, kind in POLICIES.items():
@@ -46,5 +44,11 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
         return self != Policies(retry=self.retry)
 
 
-POLICIES = {"cache": Cache, "breaker": CircuitBreaker, "limit": ConcurrencyLimit, "rate": RateLimit, "retry": Retry}
+POLICIES: dict[str, type[Any]] = {
+    "cache": Cache,
+    "breaker": CircuitBreaker,
+    "limit": ConcurrencyLimit,
+    "rate": RateLimit,
+    "retry": Retry,
+}
 NONE = Policies()

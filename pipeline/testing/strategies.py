@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 try:
     from hypothesis import strategies as st
-except ImportError as missing:
-    raise ImportError("hypothesis is missing: pip install 'stepslice[testing]'") from missing
+except ImportError as _missing:
+    raise ImportError("hypothesis is missing: pip install 'stepslice[testing]'") from _missing
 
 from pipeline.compose import Pipeline
 from pipeline.configurable import configurable
