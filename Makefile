@@ -37,12 +37,14 @@ lint: .venv/tests.stamp ## format and lint, by ruff
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 
-.PHONY: types mypy pyright
-types: mypy pyright ## mypy strict, and pyright strict
+.PHONY: types mypy pyright public
+types: mypy pyright public ## mypy strict, pyright strict, and a known type for every public name
 mypy: .venv/docs.stamp .venv/bench.stamp
 	$(BIN)/mypy
 pyright: .venv/docs.stamp .venv/bench.stamp
 	$(BIN)/pyright
+public: .venv/tests.stamp
+	$(BIN)/python tests/acceptance/verify_types.py .venv pipeline runners
 
 .PHONY: layers
 layers: .venv/tests.stamp ## who may import whom

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Never, NoReturn, TypeVar, assert_never, assert_type
@@ -12,7 +13,10 @@ from typing import Any, Literal, Never, NoReturn, TypeVar, assert_never, assert_
 from pipeline import (
     Aggregate,
     BaseProcessor,
+    Cache,
+    CircuitBreaker,
     Completed,
+    ConcurrencyLimit,
     Conflict,
     Event,
     ExecutionContext,
@@ -34,6 +38,7 @@ from pipeline import (
     Processor,
     ProcessorInput,
     Progress,
+    RateLimit,
     Result,
     Retry,
     RunHandle,
@@ -55,7 +60,19 @@ from pipeline import (
     step,
     to_inputs,
 )
-from runners import AsyncRunner, Crash, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from pipeline.testing import FakeClock, RecordingRunner, assert_outcome, check_resume, faults, laws, strategies
+from runners import (
+    AsyncRunner,
+    Choice,
+    Crash,
+    ExecutorRunner,
+    ProcessRunner,
+    Runner,
+    SequentialRunner,
+    ThreadRunner,
+    choose_runner,
+)
+from runners.testing import check_runner
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -240,6 +257,33 @@ assert_type(loose_named_by_itself, Step[dict[str, Any], int, str])
 assert_type(anything, Step[Any, int, Never])
 assert_type(loose_result >> loose_named_by_itself, Pipeline[dict[str, Any], int, Rejection | str])
 assert_type(settled >> anything, Pipeline[str, int, str])
+
+
+# ---- a step under every policy ---------------------------------------------------------------------
+
+
+def is_busy(error: Exception | str) -> bool:
+    return "busy" in str(error)
+
+
+@step(
+    "guarded",
+    retry=Retry(on=(TimeoutError, is_busy, "busy"), attempts=4, wait=0.5, max_wait=30.0, jitter="none", budget=0.2),
+    timeout=30.0,
+    breaker=CircuitBreaker(failures=5, reset_s=60.0, on=ApiError, name="bank"),
+    rate=RateLimit(per_second=50, burst=2),
+    limit=ConcurrencyLimit(8, name="bank"),
+    cache=Cache(max_age_s=86_400),
+    version="2",
+    aliases=("old_name", "older_name"),
+    checkpoint=True,
+    input_type=Ledger,
+)
+def guarded(ledger: Ledger) -> Result[Balances, ApiError | str]:
+    return Failure("busy")
+
+
+assert_type(guarded, Step[Ledger, Balances, ApiError | str])
 
 
 # ---- functions that come from elsewhere ------------------------------------------------------------
@@ -712,6 +756,12 @@ class Reversed(Runner):
         return [func(value) for value in reversed(list(inputs))][::-1]
 
 
+assert_type(choose_runner(1_000, bound="io"), Choice)
+assert_type(choose_runner(None, func=len, sample=["one"]).runner, Runner)
+assert_type(ExecutorRunner(ThreadPoolExecutor(4)).run(len, ["one"]), list[int])
+assert_type(ExecutorRunner(ProcessPoolExecutor).stream(len, ["one"]), Iterator[tuple[int, Result[int, Crash]]])
+check_runner(Reversed)
+
 with ThreadRunner(2) as warm:
     assert_type(Processor(pipeline=settled, runner=warm), Processor[str, int, list[int]])
 assert_type(Processor(pipeline=settled, runner=Reversed()), Processor[str, int, list[int]])
@@ -784,3 +834,21 @@ assert_type(statements.execute(inputs).succeeded[0].output, dict[str, int])
 assert_type(statements.retry(statements.execute(inputs)), ProcessingResult[dict[str, int], Any])
 assert_type(statements.pipeline, Pipeline[Document, dict[str, int], Any])
 assert_type(Untyped().execute([ProcessorInput(input_id="1", data=1)]).output, Any | None)
+
+
+# ---- the kit for tests of one's own ----------------------------------------------------------------
+
+check_resume(statement, [Document(), Document()])
+check_resume(settled, strategies.values_for(settled), runners=[SequentialRunner()], examples=5)
+check_resume(settled, to_inputs(["one"]), laws=[laws.the_payload_survives_the_codec], idempotent={"settled": dict})
+
+broken = faults.fail("raising", ApiError(), on=["input-1"]).into(statement)
+assert_type(broken, Pipeline[Document, dict[str, int], Rejection | ApiError])
+assert_type(
+    faults.inject(statement, faults.raise_("raising", ValueError), faults.hang("raising", seconds=2.0)),
+    Pipeline[Document, dict[str, int], Rejection | ApiError],
+)
+assert_type(assert_outcome(done, "input-1", Failed, step="raising"), Failed)
+assert_type(assert_outcome(done, "input-2", Succeeded).input_id, str)
+assert_type(Processor(pipeline=settled, runner=RecordingRunner(ThreadRunner(2))), Processor[str, int, list[int]])
+assert_type(FakeClock()(), float)

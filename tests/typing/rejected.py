@@ -18,6 +18,9 @@ import pipeline
 import runners
 from pipeline import (
     BaseProcessor,
+    Cache,
+    CircuitBreaker,
+    ConcurrencyLimit,
     ExecutionContext,
     Failed,
     Failure,
@@ -29,6 +32,7 @@ from pipeline import (
     ProcessingResult,
     Processor,
     ProcessorInput,
+    RateLimit,
     Result,
     Retry,
     Selection,
@@ -45,7 +49,16 @@ from pipeline import (
     step,
     to_inputs,
 )
-from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from pipeline.testing import assert_outcome, check_resume, faults
+from runners import (
+    AsyncRunner,
+    ExecutorRunner,
+    ProcessRunner,
+    Runner,
+    SequentialRunner,
+    ThreadRunner,
+    choose_runner,
+)
 
 
 class Document:
@@ -244,6 +257,18 @@ Retry(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Retry(on=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry(jitter="half")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry().attempts = 3  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+step("a", breaker=CircuitBreaker)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", breaker=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", rate=50)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", limit=8)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step("a", cache=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+CircuitBreaker(failures="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+CircuitBreaker(reset=60.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+RateLimit()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+RateLimit(per_second="50")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+ConcurrencyLimit()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+ConcurrencyLimit("8")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Cache(max_age="1 d")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 configurable("a", timout=3.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 length.replace("b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 length.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -495,6 +520,11 @@ ThreadRunner(workers=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallI
 ProcessRunner(timeout="30")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ProcessRunner(start_method="froK")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 AsyncRunner("100")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+ExecutorRunner(4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+ExecutorRunner()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+choose_runner("many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+choose_runner(10, bound="gpu")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+choose_runner(10).run(len, ["one"])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 ThreadRunner().run(len)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ThreadRunner().run(len, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ThreadRunner().run(len, ["one"])[0].upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -513,3 +543,15 @@ class OfIntegersOnly(Runner):
 
 
 WithoutRun()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
+
+# ---- the kit ---------------------------------------------------------------------------------------
+
+check_resume(len, ["one"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_resume(length, [1])  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+check_resume(length, ["one"], runners=ThreadRunner(2))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_resume(length, ["one"], laws=["the_payload_survives_the_codec"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+faults.fail(length)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+faults.raise_("length", "an error")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+faults.fail("length").into(balance)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_outcome(result, "doc_1", "failed")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_outcome(result, "doc_1", Failed).output  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
