@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pipeline.errors import InvalidSetting
 from pipeline.model import ProcessorInput
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ def to_inputs(
 ) -> Iterator[ProcessorInput[T]]:
     """One input for each value, lazily. ``key`` gives its id; without one it is its place, from 1.
 
+    ``InvalidSetting`` for one text, whose characters would be the inputs.
+
     Give a ``key`` when the batch may be run again with values added or taken away: ids tell inputs apart on a resume.
 
     >>> [item.input_id for item in to_inputs(["a.pdf", "b.pdf"], key=str)]
@@ -26,6 +29,15 @@ def to_inputs(
     >>> [item.input_id for item in to_inputs([b"%PDF"])]
     ['input-1']
     """
-    for place, value in enumerate(values, 1):
-        input_id = key(value) if key is not None else f"input-{place}"
-        yield ProcessorInput(input_id=input_id, account_id=account_id, underwriting_id=underwriting_id, data=value)
+    if isinstance(values, str | bytes):
+        raise InvalidSetting("to_inputs() would make an input of every character of a text; give a list: [text]")
+    numbered = enumerate(values, 1)  # what cannot be iterated raises here, not when the run is in progress
+    return (
+        ProcessorInput(
+            input_id=key(value) if key is not None else f"input-{place}",
+            account_id=account_id,
+            underwriting_id=underwriting_id,
+            data=value,
+        )
+        for place, value in numbered
+    )

@@ -205,7 +205,7 @@ def _of_payload(
     if index is None:
         hint = did_you_mean(payload.step, pipeline.names)
         raise BadPayload(
-            f"$.step: no step {payload.step!r} in pipeline ({pipeline}){hint}. "
+            f"$.step: no step {payload.step!r} in pipeline ({pipeline}){hint or '.'} "
             "If the step was renamed, keep its old name: step('new', aliases=('old',))"
         )
     input_changed = _input_changed(item, payload, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Generic, assert_never
 
 import msgspec
@@ -27,6 +28,9 @@ from pipeline.model import (
 )
 from pipeline.step import RESERVED
 
+MOST_LINES = 20
+"""So many inputs without an output are told when a result is printed."""
+
 T_co = TypeVar("T_co", covariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
@@ -38,6 +42,12 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     ``output`` is the aggregate over all outputs when every input succeeded (now or earlier), else ``None``.
     ``aggregation`` is why the aggregate failed; redo it with ``Processor.reaggregate``, no step runs again.
     ``stopped`` says why the run was ended early. ``code`` maps step names to the fingerprints of their code.
+    Printed, it is the counts, and a line for each of the first inputs that failed, or else did not run.
+
+    >>> from pipeline import Processor, step, to_inputs
+    >>> print(Processor(pipeline=step("invert")(lambda n: 1 / n)).execute(to_inputs([4, 0])))
+    2 inputs: 1 succeeded, 1 failed
+    input-2  invert  ZeroDivisionError: division by zero
     """
 
     success: bool
@@ -71,6 +81,15 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     def not_run(self) -> tuple[NotRun, ...]:
         """The inputs that were not started or were set aside, in input order."""
         return tuple(outcome for outcome in self.outcomes if isinstance(outcome, NotRun))
+
+    def __str__(self) -> str:
+        counts = Counter(type(outcome) for outcome in self.outcomes)
+        told = ", ".join(f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind])
+        heading = f"{len(self.outcomes)} input{'' if len(self.outcomes) == 1 else 's'}{': ' if told else ''}{told}"
+        failed = (*self.failed, *filter(None, [self.aggregation]))
+        lines = [*map(_line, failed[:MOST_LINES]), *map(_line, self.not_run[: max(0, MOST_LINES - len(failed))])]
+        rest = len(failed) + len(self.not_run) - len(lines)
+        return "\n".join([heading, *lines, *([f"… and {rest} more"] if rest else [])])
 
     def error_responses(self) -> list[dict[str, Any]]:
         """The document's error response of every failed input, in input order."""
@@ -135,7 +154,19 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
         return next((step for step in (*self.steps, *sorted(failing)) if step in failing), None)
 
 
+def _line(outcome: Failed | NotRun) -> str:
+    """An input that has no output, as one line of a printed result."""
+    if isinstance(outcome, Failed):
+        what = f"{outcome.step}  {outcome.exception}: {outcome.message:.200}"
+    else:
+        what = f"not run  {outcome.reason:.200}"
+    return f"{outcome.input_id}  {' '.join(what.splitlines())}".lstrip()  # an aggregation is of no input
+
+
 def _cluster(failed: Failed) -> tuple[str, str, str]:
     inwards = [frame for frame in failed.frames if is_project_file(frame[0])] or failed.frames
     where = next((f"{file}:{line}" for file, line, _ in reversed(inwards)), "")
     return failed.step, failed.exception, where
+
+
+_WORDS: dict[type[Any], str] = {Succeeded: "succeeded", Skipped: "skipped", Failed: "failed", NotRun: "not run"}

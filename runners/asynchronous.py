@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from returns.result import Result
 
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_count
 from runners.flight import Answer, Flight
 from runners.protocol import Crash
 from runners.streaming import StreamRunner
@@ -46,7 +46,7 @@ class AsyncRunner(StreamRunner):
     awaits: ClassVar[bool] = True
 
     def __init__(self, max_concurrency: int = 100) -> None:
-        if max_concurrency < 1:
+        if not is_count(max_concurrency):
             raise RunnerError(f"AsyncRunner cannot use max_concurrency={max_concurrency!r}; it takes a number from 1")
         self._max_concurrency = max_concurrency
         self._loop = _LoopThread()

@@ -9,6 +9,15 @@ class RunnerError(Exception):
     """A runner cannot do what it was asked for; the message says what, why, and what would help."""
 
 
+def is_count(value: object) -> bool:
+    """Whether ``value`` can be a number of workers.
+
+    >>> is_count(4), is_count(0), is_count("4")
+    (True, False, False)
+    """
+    return type(value) is int and value >= 1
+
+
 class InputFailed(RunnerError):
     """``run`` has no result for one input and no exception of the function to raise instead.
 

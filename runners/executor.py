@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from returns.result import Result
 
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_count
 from runners.fleet import FleetLost, Future, Loss
 from runners.parcel import InPlace, NotLoaded, Pickled, Report, Wire, work_on
 from runners.pool.picklable import pickle_function
@@ -72,7 +72,7 @@ class ExecutorRunner(StreamRunner):
     ) -> None:
         if not isinstance(executor, Executor) and not callable(executor):
             raise RunnerError(f"ExecutorRunner cannot use {executor!r}; give an Executor, or a function that makes one")
-        if max_workers is not None and max_workers < 1:
+        if max_workers is not None and not is_count(max_workers):
             raise RunnerError(f"ExecutorRunner cannot use max_workers={max_workers!r}; it takes a number from 1")
         self._source: Source = executor
         self._max_workers: int | None = max_workers

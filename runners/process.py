@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, get_args
 import msgspec
 from returns.result import Failure, Result, Success
 
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_count
 from runners.pool.batch import Batch
 from runners.pool.feed import Feed
 from runners.pool.launch import StartMethod
@@ -64,7 +64,7 @@ class ProcessRunner(StreamRunner):
         *,
         deliver_each: bool = False,
     ) -> None:
-        _check("max_workers", max_workers, max_workers is None or max_workers >= 1, "a number from 1")
+        _check("max_workers", max_workers, max_workers is None or is_count(max_workers), "a number from 1")
         methods = ", ".join(get_args(StartMethod))
         _check("start_method", start_method, start_method is None or start_method in get_args(StartMethod), methods)
         _check("timeout", timeout, timeout is None or timeout > 0, "seconds, more than 0")

@@ -20,7 +20,7 @@ from returns.result import Failure, Result, Success
 
 from runners.batch import Batch, Raised
 from runners.crew import Crew
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_count
 from runners.protocol import Crash
 from runners.streaming import StreamRunner, raise_crash
 
@@ -44,7 +44,7 @@ class ThreadRunner(StreamRunner):
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
-        if max_workers is not None and max_workers < 1:
+        if max_workers is not None and not is_count(max_workers):
             raise RunnerError(f"ThreadRunner cannot use max_workers={max_workers!r}; it takes a number from 1")
         self._max_workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
         self._crew = Crew("ThreadRunner")

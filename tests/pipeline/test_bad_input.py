@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
@@ -33,7 +33,7 @@ from pipeline import (
     step,
     to_inputs,
 )
-from runners import ProcessRunner, Runner, ThreadRunner
+from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, RunnerError, ThreadRunner
 
 
 @step("validation")
@@ -485,7 +485,7 @@ def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made(settings: An
     [
         ({"runner": ThreadRunner}, r"runner=ThreadRunner is a class; make one: ThreadRunner\(\)"),
         ({"runner": "threads"}, "runner='threads' is not a runner; give SequentialRunner"),
-        ({"runner": concurrent.futures.ThreadPoolExecutor()}, r"wrap it: ExecutorRunner\(executor\)"),
+        ({"runner": ThreadPoolExecutor()}, r"wrap it: ExecutorRunner\(executor\)"),
         ({"journal": "runs.db"}, r"write SqliteJournal\('runs\.db'\)"),
         ({"journal": MemoryJournal}, "journal=MemoryJournal is a class"),
         ({"journal": {}}, "is not a journal"),
@@ -521,3 +521,47 @@ def test_a_context_of_the_wrong_kind_is_refused_before_a_run_begins() -> None:
 
     with pytest.raises(InvalidSetting, match=r"context=\{'retry_count': 1\} is not an ExecutionContext"):
         Processor(pipeline=WHOLE).execute(to_inputs(["1"]), context)
+
+
+@pytest.mark.parametrize("text", ["one.pdf", b"%PDF"])
+def test_one_text_is_not_taken_for_a_batch_of_its_characters(text: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"every character of a text; give a list: \[text\]"):
+        to_inputs(text)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ThreadRunner, AsyncRunner, ProcessRunner, lambda many: ExecutorRunner(ThreadPoolExecutor, max_workers=many)],
+)
+@pytest.mark.parametrize("many", [0, -1, "4", 2.5, True])
+def test_a_number_of_workers_is_a_number_from_one(make: Any, many: Any) -> None:
+    with pytest.raises(RunnerError, match="it takes a number from 1"):
+        make(many)
+
+
+def test_a_printed_result_tells_what_has_no_output_failures_first() -> None:
+    def fail(text: str) -> str:
+        raise ValueError(f"{text}\nsecond line")
+
+    processor = Processor(pipeline=step("validation")(fail), max_failures=1)
+    result = processor.execute(to_inputs(["a"] * 30))
+    lines = str(result).splitlines()
+
+    assert lines[:4] == [
+        "30 inputs: 2 failed, 28 not run",
+        "input-1  validation  ValueError: a second line",
+        "input-2  validation  ValueError: a second line",
+        "input-3  not run  too many failures: 2 inputs failed, 1 are allowed (max_failures=1)",
+    ]
+    assert lines[-1] == "… and 10 more"
+    assert len(lines) == 22
+    assert str(processor.execute([])) == "0 inputs"
+
+
+def test_a_printed_result_tells_why_the_aggregate_failed() -> None:
+    def divide(outputs: Sequence[int]) -> float:
+        return 1 / sum(outputs)
+
+    result = Processor(pipeline=validate, aggregate=divide).execute(to_inputs(["0"]))
+
+    assert str(result) == "1 input: 1 succeeded\naggregation  ZeroDivisionError: division by zero"
