@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from pipeline.codec.difference import difference, field_names
+from pipeline.codec.location import located
 from pipeline.codec.plan import Plan, plan_for
 from pipeline.codec.problem import MAX_DEPTH, CodecError, member, refusal
 from pipeline.codec.registry import Registry
@@ -42,9 +43,12 @@ def conform(value: object, declared_type: Any = Any, registry: Registry | None =
         plan = plan_for(declared_type, registry)
         if plan.already(value) or _is_abstract_instance(plan, value):
             return value
-        return _converted(plan, value)
     except Exception as error:  # msgspec lets RecursionError, OverflowError and others escape
         raise refusal(error) from error
+    try:
+        return _converted(plan, value)
+    except Exception as error:
+        raise located(refusal(error), plan.convert, value) from error
 
 
 def _is_abstract_instance(plan: Plan, value: Any) -> bool:

@@ -195,3 +195,27 @@ def test_data_a_hundred_thousand_levels_deep_is_refused() -> None:
 
     with pytest.raises(CodecError):
         conform({"pages": deep}, Box[Page])
+
+
+@dataclass
+class Account:
+    balances: dict[str, Decimal]
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "path"),
+    [
+        ({"a": 1, "b": "2"}, dict[str, int], "$.b"),
+        ({"a": 1, "average balance": "2"}, dict[str, int], "$['average balance']"),
+        ({"a": {"x": [1]}, "b": {"x": [1], "y": [1, "2"]}}, dict[str, dict[str, list[int]]], "$.b.y[1]"),
+        ([{"a": 1}, {"a": 1, "b": None}], list[dict[str, int]], "$[1].b"),
+        ({"balances": {"june": "1.00", "july": "one"}}, Account, "$.balances.july"),
+        ({1: "one", 2: 2}, dict[int, str], "$[2]"),
+        ({str(number): number for number in range(2_000)} | {"x": "1"}, dict[str, int], "$[...]"),
+    ],
+)
+def test_the_path_names_the_key_of_what_does_not_fit(value: Any, declared: Any, path: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        conform(value, declared)
+
+    assert caught.value.path == path

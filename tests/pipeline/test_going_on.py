@@ -342,7 +342,7 @@ def test_a_path_leads_to_the_field_that_does_not_fit() -> None:
     processor: Processor[Any, Any, Any] = Processor(pipeline=adding)
     result = processor.execute([ProcessorInput(input_id="a", data=[{"n": 1}])])
 
-    with pytest.raises(InvalidEdit, match=r"\$\[1\]\[\.\.\.\]: expected `int`, got `str`"):
+    with pytest.raises(InvalidEdit, match=r"\$\[1\]\.n: expected `int`, got `str`"):
         processor.edit(result, "a", [{"n": 1}, {"n": "two"}])
 
 
