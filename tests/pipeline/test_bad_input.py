@@ -82,7 +82,7 @@ def test_steps_that_cannot_follow_each_other_are_found_before_anything_runs() ->
 @pytest.mark.parametrize("thing", [42, None, "validation", object()])
 def test_what_is_not_callable_is_no_step(thing: Any) -> None:
     with pytest.raises(InvalidStep, match="a step"):
-        validate >> thing
+        _ = validate >> thing
     with pytest.raises(InvalidStep):
         step("named")(thing)
 
@@ -136,7 +136,7 @@ def test_an_attribute_that_does_not_pickle_is_named() -> None:
 
 @step("forgets")
 def forgets(number: int):  # type: ignore[no-untyped-def]
-    number + 1
+    _ = number + 1
 
 
 def test_a_forgotten_return_is_a_failure_that_asks() -> None:

@@ -75,7 +75,17 @@ def compositions(source: str) -> set[int]:
 
 def mypy(folder: Path) -> list[Error]:
     cache = f"--cache-dir={ROOT / '.cache/mypy-messages'}"
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", cache, "--output=json", "."]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        cache,
+        "--output=json",
+        "--no-error-summary",
+        ".",
+    ]
     printed = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert not printed.stderr, printed.stderr
     found = [json.loads(line) for line in printed.stdout.splitlines()]
