@@ -52,6 +52,7 @@ def check_runner(make: Callable[[], Runner]) -> None:
     ...
     AssertionError: SequentialRunner() breaks the law 'results_come_in_input_order': run gave 40 results for 50 inputs
     """
+    __tracebackhide__ = True  # pytest then shows the caller's line
     for law in LAWS:
         runner = make()
         try:

@@ -67,6 +67,7 @@ def check_resume(
       observed  {'net': 1.0, 'tax': 0.5} entered it, and it left that value as {'net': 1.0, 'tax': 0.5, 'total': 1.5}
       mend      return a changed copy instead: {**value, ...}, [*value, ...], copy.replace or deepcopy
     """
+    __tracebackhide__ = True  # pytest then shows the caller's line, and what the law says
     try:
         from pipeline.testing.search import search
     except ImportError as missing:  # the rest of the kit does without hypothesis

@@ -30,6 +30,7 @@ def assert_outcome(result: ProcessingResult[Any, Any], input_id: str, expected: 
       File ...
     ZeroDivisionError: division by zero
     """
+    __tracebackhide__ = True  # pytest then shows the caller's line
     outcome = _outcome_of(result, input_id)
     if not isinstance(outcome, expected):
         raise AssertionError(
