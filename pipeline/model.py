@@ -221,8 +221,8 @@ class Conflict(msgspec.Struct, frozen=True):
 class PlannedInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a run would do with one input, and why.
 
-    ``action`` is ``run``, ``skip`` (it has succeeded), ``keep`` (not selected: its outcome stays), ``park`` (in
-    quarantine) or ``refuse`` (it cannot be gone on with, and fails).
+    ``action`` is ``run``, ``skip`` (it has succeeded), ``keep`` (not selected: its outcome stays), ``park`` (set
+    aside: it is in quarantine, or other inputs do not belong) or ``refuse`` (it cannot be gone on with, and fails).
     """
 
     input_id: str

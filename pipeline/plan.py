@@ -74,7 +74,7 @@ class Refuse(msgspec.Struct, frozen=True):
 
 
 class Park(msgspec.Struct, frozen=True):
-    """The input failed too often and is in quarantine; ``not_run`` is its outcome."""
+    """The input is set aside, in quarantine or because others do not belong; ``not_run`` is its outcome."""
 
     not_run: NotRun
 
@@ -165,7 +165,7 @@ def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[An
         case Skip(_, _, reason):
             return PlannedInput(input_id=item.input_id, action="skip", start=None, steps=(), reason=reason)
         case Refuse(failed):
-            return PlannedInput(input_id=item.input_id, action="refuse", start=None, steps=(), reason=failed.message)
+            return PlannedInput(input_id=failed.input_id, action="refuse", start=None, steps=(), reason=failed.message)
         case Park(not_run):
             return PlannedInput(input_id=item.input_id, action="park", start=None, steps=(), reason=not_run.reason)
         case Keep(outcome):

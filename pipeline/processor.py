@@ -195,7 +195,8 @@ class Processor(Generic[A, B, R]):
         left = self._past().recalled(of) if isinstance(of, str) else left_by(of)
         again = going_on(left, only, lift, self.pipeline.names)
         run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)
-        return Plan(tuple(describe_decision(self.pipeline, item, run.decide(item)) for item in run.items))
+        planned = zip(run.items, run.decisions(), strict=True)
+        return Plan(tuple(describe_decision(self.pipeline, item, decision) for item, decision in planned))
 
     def read_failures(self, path: Place) -> list[ProcessorInput[A]]:
         """The inputs in a file that ``result.write_failures(path)`` wrote, for ``execute`` to go on where each failed.

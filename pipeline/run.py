@@ -24,7 +24,7 @@ from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, Note, NotRun, Outcome, Payload, ProcessorInput
-from pipeline.plan import Decision, Keep, Refuse, Run, decide
+from pipeline.plan import Decision, Keep, Park, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
@@ -92,8 +92,12 @@ class RunInProgress:
         self.workers = workers
         self.began = perf_counter()
         tell_start(self)
-        if self.total and self.settings.prevalidation == "abort":
-            self._abort_if_one_does_not_belong()
+        self._abort_if_one_does_not_belong()
+
+    def decisions(self) -> list[Decision]:
+        """What this run would do with each input of its batch; nothing runs."""
+        problems = self._aborting()
+        return [self._decision(place, item, problems) for place, item in enumerate(self.items)]
 
     def keep(self, arrival: Arrival) -> None:
         """Remember the outcome of an input of a batch."""
@@ -132,15 +136,30 @@ class RunInProgress:
         return items
 
     def _abort_if_one_does_not_belong(self) -> None:
-        scan = Prevalidation(self.settings.account_id, self.settings.underwriting_id)
-        problems = {place: problem for place, item in enumerate(self.items) if (problem := scan.problem(item))}
-        for place, problem in problems.items():
+        for place, problem in self._aborting().items():
             item = self.items[place]
             arrival = self._count(Arrival(place, item, offender(item, problem)), None)
             self.recorder.record(arrival)
             self.keep(arrival)
+
+    def _aborting(self) -> dict[int, str]:
+        """Problems by place, for which a batch does not run at all; the run is stopped when there are any."""
+        if not self.total or self.settings.prevalidation != "abort":
+            return {}
+        scan = Prevalidation(self.settings.account_id, self.settings.underwriting_id)
+        problems = {place: problem for place, item in enumerate(self.items) if (problem := scan.problem(item))}
         if problems:
             self.stop(f"prevalidation: {len(problems)} of {len(self.items)} inputs do not belong to this run")
+        return problems
+
+    def _decision(self, place: int, item: ProcessorInput[Any], problems: dict[int, str]) -> Decision:
+        if not problems:
+            return self.decide(item)
+        if place in problems:
+            return Refuse(offender(item, problems[place]))
+        arrival = self._not_reached(place, item)
+        outcome = arrival.outcome
+        return Keep(outcome) if arrival.kept or not isinstance(outcome, NotRun) else Park(outcome)
 
     # out: what the runner maps over
 

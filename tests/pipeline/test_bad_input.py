@@ -565,3 +565,18 @@ def test_a_printed_result_tells_why_the_aggregate_failed() -> None:
     result = Processor(pipeline=validate, aggregate=divide).execute(to_inputs(["0"]))
 
     assert str(result) == "1 input: 1 succeeded\naggregation  ZeroDivisionError: division by zero"
+
+
+def test_a_plan_tells_that_inputs_which_do_not_belong_keep_the_others_from_running() -> None:
+    stranger: Any = "not an input"
+    inputs = [ProcessorInput(input_id="1", account_id="acc", data="1"), stranger]
+    processor = Processor(pipeline=validate, account_id="acc")
+    isolating = Processor(pipeline=validate, account_id="acc", prevalidation="isolate")
+
+    planned = [(item.input_id, item.action) for item in processor.plan(inputs)]
+    outcomes = processor.execute(inputs).outcomes
+
+    assert planned == [("1", "park"), ("'not an input'", "refuse")]
+    assert [type(outcome) for outcome in outcomes] == [NotRun, Failed]
+    assert processor.plan(inputs).inputs[0].reason == outcomes[0].reason  # type: ignore[union-attr]
+    assert [item.action for item in isolating.plan(inputs)] == ["run", "refuse"]
