@@ -26,7 +26,7 @@ from pipeline.guard import check_named
 from pipeline.handle import RunHandle
 from pipeline.journal import Past, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
-from pipeline.plan import describe_decision
+from pipeline.planned import planned
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
 from pipeline.runid import new_run_id
@@ -195,8 +195,7 @@ class Processor(Generic[A, B, R]):
         left = self._past().recalled(of) if isinstance(of, str) else left_by(of)
         again = going_on(left, only, lift, self.pipeline.names)
         run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)
-        planned = zip(run.items, run.decisions(), strict=True)
-        return Plan(tuple(describe_decision(self.pipeline, item, decision) for item, decision in planned))
+        return planned(run)
 
     def read_failures(self, path: Place) -> list[ProcessorInput[A]]:
         """The inputs in a file that ``result.write_failures(path)`` wrote, for ``execute`` to go on where each failed.

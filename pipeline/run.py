@@ -24,7 +24,7 @@ from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, Note, NotRun, Outcome, Payload, ProcessorInput
-from pipeline.plan import Decision, Keep, Park, Refuse, Run, decide
+from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
@@ -94,11 +94,6 @@ class RunInProgress:
         tell_start(self)
         self._abort_if_one_does_not_belong()
 
-    def decisions(self) -> list[Decision]:
-        """What this run would do with each input of its batch; nothing runs."""
-        problems = self._aborting()
-        return [self._decision(place, item, problems) for place, item in enumerate(self.items)]
-
     def keep(self, arrival: Arrival) -> None:
         """Remember the outcome of an input of a batch."""
         self.kept[arrival.place] = arrival.outcome
@@ -107,7 +102,7 @@ class RunInProgress:
         """All outcomes of a batch in input order; what was not dispatched is ``NotRun``."""
         for place, item in enumerate(self.items):
             if place not in self.kept:
-                self.keep(self._count(self._not_reached(place, item), None))
+                self.keep(self._count(self.not_reached(place, item), None))
         return [self.kept[place] for place in range(len(self.items))]
 
     def stop(self, reason: str) -> None:
@@ -136,13 +131,13 @@ class RunInProgress:
         return items
 
     def _abort_if_one_does_not_belong(self) -> None:
-        for place, problem in self._aborting().items():
+        for place, problem in self.aborting().items():
             item = self.items[place]
             arrival = self._count(Arrival(place, item, offender(item, problem)), None)
             self.recorder.record(arrival)
             self.keep(arrival)
 
-    def _aborting(self) -> dict[int, str]:
+    def aborting(self) -> dict[int, str]:
         """Problems by place, for which a batch does not run at all; the run is stopped when there are any."""
         if not self.total or self.settings.prevalidation != "abort":
             return {}
@@ -151,15 +146,6 @@ class RunInProgress:
         if problems:
             self.stop(f"prevalidation: {len(problems)} of {len(self.items)} inputs do not belong to this run")
         return problems
-
-    def _decision(self, place: int, item: ProcessorInput[Any], problems: dict[int, str]) -> Decision:
-        if not problems:
-            return self.decide(item)
-        if place in problems:
-            return Refuse(offender(item, problems[place]))
-        arrival = self._not_reached(place, item)
-        outcome = arrival.outcome
-        return Keep(outcome) if arrival.kept or not isinstance(outcome, NotRun) else Park(outcome)
 
     # out: what the runner maps over
 
@@ -252,7 +238,7 @@ class RunInProgress:
                 yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
         yield from self._flushed()
 
-    def _not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
+    def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
         """An input that was not dispatched before the run stopped."""
         kept = self.again.kept.get(item.input_id)
         if kept is not None:

@@ -80,6 +80,7 @@ def mypy(folder: Path) -> list[Error]:
         "-m",
         "mypy",
         "--strict",
+        "--python-version=3.11",
         "--config-file=",
         cache,
         "--output=json",
