@@ -92,6 +92,9 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     def __rshift__(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
         return Pipeline(*self._steps, *steps_of(following))
 
+    def __rrshift__(self, before: Never) -> Never:
+        raise not_a_step(before)
+
     def index(self, step: str | Step[Any, Any, Any]) -> int:
         """The place of a step, from 0, by name or by step object."""
         if isinstance(step, Step):
@@ -211,7 +214,12 @@ def steps_of(part: object) -> tuple[Step[Any, Any, Any], ...]:
         return part.steps
     if _is_step(part):
         return (part,)
-    raise InvalidStep(f"a pipeline is made of steps, got {part!r}; {_cure(part)}")
+    raise not_a_step(part)
+
+
+def not_a_step(part: object) -> InvalidStep:
+    """The error about what is neither a step nor a pipeline, with the cure."""
+    return InvalidStep(f"a pipeline is made of steps, got {part!r}; {_cure(part)}")
 
 
 def _cure(part: object) -> str:

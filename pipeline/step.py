@@ -114,6 +114,11 @@ class Step(Generic[A_contra, B_co, E_co]):
     def __rshift__(self, following: Pipeline[B_co, C, E2] | Step[B_co, C, E2]) -> Pipeline[A_contra, C, E_co | E2]:
         return self.then(following)
 
+    def __rrshift__(self, before: Never) -> Never:
+        from pipeline.compose import not_a_step
+
+        raise not_a_step(before)
+
     def lift(self, answer: Any) -> Result[Any, Any]:
         """``answer`` as a ``Result``: a plain value succeeds, a forgotten ``return`` fails."""
         if type(answer) is Success or type(answer) is Failure:

@@ -83,6 +83,10 @@ def test_steps_that_cannot_follow_each_other_are_found_before_anything_runs() ->
 def test_what_is_not_callable_is_no_step(thing: Any) -> None:
     with pytest.raises(InvalidStep, match="a step"):
         _ = validate >> thing
+    with pytest.raises(InvalidStep, match="a pipeline is made of steps"):
+        _ = thing >> validate
+    with pytest.raises(InvalidStep, match="a pipeline is made of steps"):
+        _ = thing >> WHOLE
     with pytest.raises(InvalidStep):
         step("named")(thing)
 
