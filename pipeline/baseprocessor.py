@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Generic
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, ClassVar, Generic, TypeAlias
 
 from returns.result import Result
 from typing_extensions import TypeVar, Unpack
@@ -25,12 +25,16 @@ Valid = TypeVar("Valid", default=Any)
 Proc = TypeVar("Proc", default=Any)
 Out = TypeVar("Out", default=Any)
 
+Answer: TypeAlias = Out | Result[Out, Any] | Awaitable[Out | Result[Out, Any]]
+"""What one of the three methods may give: a value or a ``Result``, now or, when it is async, later."""
+
 
 class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
     """A processor of three steps: ``validation`` → ``processing`` → ``extraction``.
 
     A subclass sets ``PROCESSOR_NAME`` and writes ``_validate``, ``_process`` and ``_extract``; each returns a value
-    or a ``Result``, or raises. On a ``ProcessRunner`` the instance is sent to the workers without its processor.
+    or a ``Result``, or raises, and may be async.
+    On a ``ProcessRunner`` the instance is sent to the workers without its processor.
 
     >>> class Doubling(BaseProcessor):
     ...     PROCESSOR_NAME = "doubling"
@@ -65,7 +69,7 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
             raise InvalidSetting(f"{type(self).__name__} needs a name: PROCESSOR_NAME = 'bank_statement'")
         self.account_id = account_id
         self.underwriting_id = underwriting_id
-        self.processor: Processor[Doc, Out, Any] = Processor(
+        self._processor: Processor[Doc, Out, Any] | None = Processor(
             name=self.PROCESSOR_NAME,
             pipeline=self._pipeline(),
             aggregate=aggregate,
@@ -76,16 +80,27 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
         )
 
     @abstractmethod
-    def _validate(self, data: Doc) -> Valid | Result[Valid, Any]:
+    def _validate(self, data: Doc) -> Answer[Valid]:
         """Check an input and give what ``_process`` takes."""
 
     @abstractmethod
-    def _process(self, data: Valid) -> Proc | Result[Proc, Any]:
+    def _process(self, data: Valid) -> Answer[Proc]:
         """Transform it into what ``_extract`` takes."""
 
     @abstractmethod
-    def _extract(self, data: Proc) -> Out | Result[Out, Any]:
+    def _extract(self, data: Proc) -> Answer[Out]:
         """Give the factors."""
+
+    @property
+    def processor(self) -> Processor[Doc, Out, Any]:
+        """The processor that runs the three methods; it has ``plan``, ``stream``, ``aexecute`` and more."""
+        made: Processor[Doc, Out, Any] | None = self.__dict__.get("_processor")
+        if made is None:
+            raise InvalidSetting(
+                f"{type(self).__name__} has no processor: its __init__ has to call super().__init__(account_id, "
+                "underwriting_id, runner), and in a worker process there is none"
+            )
+        return made
 
     @property
     def runner(self) -> Runner:
@@ -120,4 +135,4 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What workers need: everything but the processor, which holds the runner and the observers."""
-        return {key: value for key, value in self.__dict__.items() if key != "processor"}
+        return {key: value for key, value in self.__dict__.items() if key != "_processor"}

@@ -815,6 +815,19 @@ class Statements(BaseProcessor[Document, Ledger, Balances, dict[str, int]]):
         raise MergeConflict
 
 
+class Waiting(BaseProcessor[Document, Ledger, Balances, dict[str, int]]):
+    PROCESSOR_NAME = "waiting"
+
+    async def _validate(self, data: Document) -> Ledger:
+        return Ledger()
+
+    async def _process(self, data: Ledger) -> Result[Balances, ApiError]:
+        return Success(Balances())
+
+    def _extract(self, data: Balances) -> dict[str, int]:
+        return {}
+
+
 class Untyped(BaseProcessor):
     PROCESSOR_NAME = "untyped"
 
@@ -833,6 +846,8 @@ assert_type(statements.execute(inputs), ProcessingResult[dict[str, int], Any])
 assert_type(statements.execute(inputs).succeeded[0].output, dict[str, int])
 assert_type(statements.retry(statements.execute(inputs)), ProcessingResult[dict[str, int], Any])
 assert_type(statements.pipeline, Pipeline[Document, dict[str, int], Any])
+assert_type(statements.processor, Processor[Document, dict[str, int], Any])
+assert_type(Waiting(runner=AsyncRunner()).execute(inputs), ProcessingResult[dict[str, int], Any])
 assert_type(Untyped().execute([ProcessorInput(input_id="1", data=1)]).output, Any | None)
 
 
