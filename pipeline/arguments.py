@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+from pipeline.codec import Registry
 from pipeline.errors import InvalidSetting
 from pipeline.model import ExecutionContext, ProcessorInput
 from runners import Runner
@@ -96,6 +97,14 @@ def _not_a_number(given: object) -> str | None:
     return None if number else "is not a number; give a count (20) or a ratio below 1 (0.1)"
 
 
+def _not_a_registry(given: object) -> str | None:
+    return None if isinstance(given, Registry) else "is not a Registry; make one, and register the types with it"
+
+
+def _not_a_choice(given: object) -> str | None:
+    return None if isinstance(given, bool) else "is neither True nor False"
+
+
 def _not_an_id(given: object) -> str | None:
     return None if isinstance(given, str) else "is not a text; ids are texts"
 
@@ -111,5 +120,7 @@ _CHECKS: dict[str, Callable[[object], str | None]] = {
     "journal": _not_a_journal,
     "observers": _not_observers,
     "context": _not_a_context,
+    "registry": _not_a_registry,
     "max_failures": _not_a_number,
+    "fail_fast": _not_a_choice,
 }

@@ -33,6 +33,7 @@ from pipeline import (
     step,
     to_inputs,
 )
+from pipeline.codec import Registry
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, RunnerError, ThreadRunner
 
 
@@ -498,6 +499,8 @@ def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made(settings: An
         ({"context": {"retry_count": 1}}, "is not an ExecutionContext"),
         ({"max_failures": "10%"}, "max_failures='10%' is not a number"),
         ({"max_failures": True}, "max_failures=True is not a number"),
+        ({"registry": Registry}, "registry=Registry is not a Registry; make one"),
+        ({"fail_fast": "yes"}, "fail_fast='yes' is neither True nor False"),
         ({"account_id": 123}, "account_id=123 is not a text"),
         ({"name": ""}, "name='' is not a name"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal, Never, NoReturn, TypeVar, assert_never, assert_type
 
 from pipeline import (
@@ -60,6 +61,7 @@ from pipeline import (
     step,
     to_inputs,
 )
+from pipeline.codec import Registry
 from pipeline.testing import FakeClock, RecordingRunner, assert_outcome, check_resume, faults, laws, strategies
 from runners import (
     AsyncRunner,
@@ -679,6 +681,9 @@ remembered = Processor(
     context=ExecutionContext(execution_metadata={"desk": "north"}),
 )
 
+own_types = Registry()
+own_types.register(Fraction, wire=str, to_wire=str, from_wire=Fraction)
+assert_type(Processor(pipeline=settled, registry=own_types), Processor[str, int, list[int]])
 assert_type(remembered, Processor[Document, dict[str, int], dict[str, Any]])
 assert_type(Processor(pipeline=settled, journal=MemoryJournal()), Processor[str, int, list[int]])
 assert_type(remembered.resume(), ProcessingResult[dict[str, int], dict[str, Any]])

@@ -12,6 +12,7 @@ So does an error that moves, or changes its code. What a user reads there is in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, assert_never
 
 import pipeline
@@ -49,6 +50,7 @@ from pipeline import (
     step,
     to_inputs,
 )
+from pipeline.codec import Registry
 from pipeline.testing import assert_outcome, check_resume, faults
 from runners import (
     AsyncRunner,
@@ -531,6 +533,9 @@ ThreadRunner().run(len, ["one"])[0].upper()  # type: ignore[attr-defined]  # pyr
 SqliteJournal()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 SqliteJournal(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SqliteJournal("runs.db", "always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Registry().register(Fraction, wire=str, to_wire=len, from_wire=Fraction)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Registry().register(Fraction, wire=str, to_wire=str)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Processor(pipeline=statement, registry=Registry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 class WithoutRun(Runner):
