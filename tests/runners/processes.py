@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ def wait_until(condition: Callable[[], bool], within_s: float) -> bool:
 def nothing_left_behind() -> Iterator[None]:
     """Afterwards there are the same processes and as many open files as before."""
     forkserver.ensure_running()  # Python keeps it, and descriptors for it, once it has been used
+    gc.collect()  # what an earlier test left to the collector must not be closed in between
     processes, descriptors = descendants(), open_descriptors()
     yield
     assert wait_until(lambda: descendants() <= processes, 2.0), "a process is left"

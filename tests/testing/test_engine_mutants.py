@@ -136,7 +136,7 @@ MUTANTS: dict[str, tuple[Any, str, Mutation]] = {
         changed(lambda inputs: [replace(item, payload=None) for item in inputs]),
     ),
     "plans another step": (
-        "pipeline.processor",
+        "pipeline.planned",
         "describe_decision",
         changed(lambda planned: replace(planned, steps=planned.steps[1:])),
     ),

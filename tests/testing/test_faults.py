@@ -127,7 +127,7 @@ def test_where_there_is_no_worker_the_test_itself_is_not_killed() -> None:
 
 @pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner(max_workers=1)], ids=repr)
 def test_an_interrupt_stops_the_run_as_ctrl_c_does(runner: Runner) -> None:
-    many = to_inputs("abcdefghij" * 100)
+    many = to_inputs(list("abcdefghij" * 100))
     stopping = Processor(pipeline=faults.interrupt("split", on="input-3").into(pipeline), runner=runner)
 
     with pytest.raises(RunInterrupted) as caught:
