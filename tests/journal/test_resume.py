@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
-import signal
 import sqlite3
 import stat
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -337,72 +332,6 @@ def write_many(path: str, name: str) -> None:
     journal = SqliteJournal(path)
     journal.group_s = 0.0
     assert Processor(name=name, pipeline=double, journal=journal).execute(inputs(*range(100))).success
-
-
-# kill -9
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_kill_loses_nothing_and_repeats_at_most_what_was_in_flight(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    killed = start(tmp_path, "stream")
-    wait_for(tmp_path / "witness", killed)
-    time.sleep(chance.uniform(0.0, 0.2))
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    handed = lines(tmp_path / "handed")
-    before = lines(tmp_path / "witness")
-
-    journal = SqliteJournal(tmp_path / "runs.db")
-    (run,) = journal.runs()
-    find = journal.find("doubles")
-    stored = {row.id for row in journal.outcomes(run.batch) if row.status == "succeeded"}
-    journal.close()
-
-    assert find is not None
-    assert find.state in ("died", "succeeded")
-    assert len(stored) >= len(handed)
-    assert resume_here(tmp_path) == sum(2 * value + 1 for value in range(300))
-    repeated = [line for line in lines(tmp_path / "witness")[len(before) :] if line in before]
-    assert len({line.split()[1] for line in repeated}) <= len(before) // 2 + 1 - len(handed) + 1
-    assert not {f"input-{int(line.split()[1]) + 1}" for line in repeated} & set(handed)
-
-
-def start(folder: Path, mode: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("killed.py")), str(folder), mode], env=environment
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def resume_here(folder: Path) -> int:
-    """All 300 inputs given again, in this process, under the witness."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("killed_program", Path(__file__).with_name("killed.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    program: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    program.FOLDER = str(folder)
-    journal = SqliteJournal(folder / "runs.db")
-    numbers = Processor(name="doubles", pipeline=program.double >> program.add, journal=journal, aggregate=sum)
-    latest = journal.find("doubles")
-    assert latest is not None
-    result = numbers.execute(to_inputs(range(300)), context=ExecutionContext(previous_run_id=latest.run_id))
-    journal.close()
-    assert result.success
-    return int(result.output or 0)
 
 
 def change(folder: Path, sql: str) -> None:
