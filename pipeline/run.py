@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter, time
-from typing import Any, NamedTuple
+from typing import Any, cast
 
-from returns.result import Result
+import msgspec
+from returns.result import Result, Success
 
 from pipeline.compose import Pipeline
 from pipeline.engine import IDLE, Start
@@ -28,7 +29,7 @@ from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
-from pipeline.settle import Dispatched, Settler, as_given, notes_of, without_running
+from pipeline.settle import Back, Dispatched, Settler, as_given, notes_of, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import reason_to_stop
 from pipeline.walk import Trace
@@ -38,7 +39,7 @@ READY_LIMIT = 1_000
 """Outcomes that needed no worker and wait for the consumer, before it is given a turn."""
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True):
     """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
 
     ``notes`` are what happened at its steps beside their tries.
@@ -78,6 +79,7 @@ class RunInProgress:
         self.dispatched: dict[int, Dispatched | None] = {}
         self.ready: deque[Arrival] = deque()
         self.kept: dict[int, Outcome[Any]] = {}
+        self.all_belong: bool = False
         self.prevalidation: Prevalidation = Prevalidation(settings.account_id, settings.underwriting_id)
         self.settler: Settler = Settler(self.names, settings.code)
         self.meter: Meter = Meter(self.names)
@@ -143,6 +145,7 @@ class RunInProgress:
             return {}
         scan = Prevalidation(self.settings.account_id, self.settings.underwriting_id)
         problems = {place: problem for place, item in enumerate(self.items) if (problem := scan.problem(item))}
+        self.all_belong = not problems
         if problems:
             self.stop(f"prevalidation: {len(problems)} of {len(self.items)} inputs do not belong to this run")
         return problems
@@ -177,40 +180,50 @@ class RunInProgress:
 
     def decide(self, item: ProcessorInput[Any]) -> Decision:
         """Where this input starts, or why it does not."""
-        problem = self.prevalidation.problem(item)
-        if problem is not None:
+        if not self.all_belong and (problem := self.prevalidation.problem(item)) is not None:
             return Refuse(offender(item, problem))
-        kept = self.again.kept.get(item.input_id)
-        if kept is not None:
-            return Keep(kept)
-        item = self.again.lift(self.recorder.recall(item))
+        if self.again is not AS_IT_WAS:
+            kept = self.again.kept.get(item.input_id)
+            if kept is not None:
+                return Keep(kept)
+            item = self.again.lift(self.recorder.recall(item))
+        elif item.payload is None:
+            item = self.recorder.recall(item)
         return decide(self.pipeline, item, self.settings.rules, self.settings.code, self.context.retry_count)
 
     # in: what the runner gives back
 
-    def take(self, position: int, result: Result[Trace, Crash]) -> Iterator[Arrival]:
+    def take(self, position: int, result: Result[Trace, Crash]) -> Iterable[Arrival]:
         """The outcomes that are final now that the runner gave ``result`` for ``position``."""
-        yield from self.waiting()
-        dispatched = self.dispatched.pop(position)
-        if dispatched is not None:
-            dispatched = self._unchanged(dispatched, result)
-            outcome = self.settler.settle(dispatched, result)
-            arrival = Arrival(dispatched.place, dispatched.item, outcome, notes=notes_of(result))
-            yield from self._recorded(arrival, dispatched.decision)
+        return self._after_waiting(position, result) if self.ready else self._taken_back(position, result)
 
-    def _unchanged(self, dispatched: Dispatched, result: Result[Trace, Crash]) -> Dispatched:
+    def _after_waiting(self, position: int, result: Result[Trace, Crash]) -> Iterator[Arrival]:
+        yield from self.waiting()
+        yield from self._taken_back(position, result)
+
+    def _taken_back(self, position: int, result: Result[Trace, Crash]) -> Iterable[Arrival]:
+        dispatched = self.dispatched.pop(position)
+        if dispatched is None:
+            return ()
+        back: Back = cast("Any", result).unwrap() if type(result) is Success else result.failure()
+        dispatched = self._unchanged(dispatched, back)
+        outcome = self.settler.settle(dispatched, back)
+        arrival = Arrival(dispatched.place, dispatched.item, outcome, False, notes_of(back))
+        return self._recorded(arrival, dispatched.decision)
+
+    def _unchanged(self, dispatched: Dispatched, back: Back) -> Dispatched:
         """The input as it was given, where a step changed its data."""
-        item = as_given(dispatched, result)
+        item = as_given(dispatched, back)
         if item is dispatched.item:
             return dispatched
         if self.total is not None:
             self.items[dispatched.place] = item
-        return dispatched._replace(item=item)
+        return msgspec.structs.replace(dispatched, item=item)
 
     def _recorded(self, arrival: Arrival, decision: Run | None) -> Iterable[Arrival]:
         """What is durable now that this has arrived: with a journal, not always this."""
         counted = self._count(arrival, decision)
-        if not isinstance(self.broken, JournalError):
+        if self.broken is None or not isinstance(self.broken, JournalError):
             return self.recorder.record(counted)
         return () if self.total is None else (counted,)
 
@@ -262,11 +275,12 @@ class RunInProgress:
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:
         outcome = arrival.outcome
         self.meter.count(outcome, decision is not None and decision.payload is not None, arrival.kept)
-        self.meter.note(arrival.notes)
+        if arrival.notes:
+            self.meter.note(arrival.notes)
         if self.announcer.observers:
             tell_outcome(self, arrival, decision, time())
         self.finished += 1
-        if isinstance(outcome, Failed) and not arrival.kept:
+        if type(outcome) is Failed and not arrival.kept:
             self.failures += 1
             reason = reason_to_stop(
                 self.failures, self.finished, self.total, self.settings.max_failures, self.settings.fail_fast

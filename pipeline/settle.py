@@ -8,10 +8,9 @@ Crash, or nothing        Failed where it started in this run: infrastructure is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, assert_never, cast
+from typing import Any, TypeAlias, assert_never
 
 import msgspec
-from returns.result import Result, Success
 
 from pipeline import fingerprint, snapshot
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
@@ -19,8 +18,11 @@ from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
 from pipeline.walk import Stop, Trace
 from runners import Crash
 
+Back: TypeAlias = Trace | Crash
+"""What came back of an input: how far it is, or why there is nothing."""
 
-class Dispatched(NamedTuple):
+
+class Dispatched(msgspec.Struct, frozen=True):
     """An input that a worker has, or will have; ``place`` is its position among the inputs."""
 
     place: int
@@ -35,18 +37,17 @@ class Settler:
         self.names = names
         self.code = code
 
-    def settle(self, dispatched: Dispatched, result: Result[Trace, Crash]) -> Outcome[Any]:
+    def settle(self, dispatched: Dispatched, back: Back) -> Outcome[Any]:
         """The outcome of an input that came back."""
-        if type(result) is not Success:
-            return self.crashed(dispatched, result.failure())
-        end, readings, attempts = cast("Trace", result.unwrap())
+        if isinstance(back, Crash):
+            return self.crashed(dispatched, back)
+        end, readings, attempts = back
         clock_ns = tuple(readings)
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
             return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
-        return Succeeded(
-            input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=_tries(attempts)
-        )
+        tries = _tries(attempts) if attempts else ()
+        return Succeeded(input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=tries)
 
     def not_given_back(self, dispatched: Dispatched, stopped: str | None) -> Outcome[Any]:
         """The outcome of an input that was in flight when the run stopped, or that the runner lost."""
@@ -122,10 +123,6 @@ class Settler:
         )
 
 
-def _end_of(trace: Trace) -> object:
-    return trace[0]
-
-
 def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Attempt, ...]:
     """Every failed try, also the only one of a step without a retry policy."""
     attempts = _tries(end.attempts)
@@ -142,11 +139,11 @@ def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Att
     return (*attempts, only)
 
 
-def notes_of(result: Result[Trace, Crash]) -> tuple[Note, ...]:
+def notes_of(back: Back) -> tuple[Note, ...]:
     """What happened at an input's steps beside their tries."""
-    if type(result) is not Success:
+    if isinstance(back, Crash):
         return ()
-    end, _, attempts = cast("Trace", result.unwrap())
+    end, _, attempts = back
     happened: tuple[Any, ...] = end.attempts if type(end) is Stop else attempts
     return tuple(each for each in happened if type(each) is Note) if happened else ()
 
@@ -155,10 +152,10 @@ def _tries(happened: tuple[Any, ...]) -> tuple[Attempt, ...]:
     return tuple(each for each in happened if type(each) is Attempt) if happened else ()
 
 
-def as_given(dispatched: Dispatched, result: Result[Trace, Crash]) -> ProcessorInput[Any]:
+def as_given(dispatched: Dispatched, back: Back) -> ProcessorInput[Any]:
     """The input as it was before its steps ran, where one of them changed its data in this process."""
     item = dispatched.item
-    end = result.map(_end_of).value_or(None)
+    end = None if isinstance(back, Crash) else back[0]
     if type(end) is not Stop or dispatched.decision.value is not item.data:
         return item
     data = (snapshot.copied if end.escaped else snapshot.restore)(item.data, end.first)
