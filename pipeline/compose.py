@@ -15,6 +15,7 @@ from typing_extensions import TypeIs, TypeVar
 from pipeline.configurable import Configurable
 from pipeline.errors import DuplicateStep, InvalidStep, StepMismatch, UnknownStep, did_you_mean
 from pipeline.model import Payload
+from pipeline.shown import quoted
 from pipeline.step import Step
 from pipeline.walk import Call, Stop, Waiting, walk
 
@@ -103,7 +104,7 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
             raise UnknownStep(f"{step!r} is not in pipeline ({self}); cut with one of its own steps")
         if step in self.names:
             return self.names.index(step)
-        raise UnknownStep(f"no step {step!r} in pipeline ({self}){did_you_mean(step, self.names)}")
+        raise UnknownStep(f"no step {quoted(step)} in pipeline ({self}){did_you_mean(step, self.names)}")
 
     def find(self, name: str) -> int | None:
         """The place of the step that has, or once had, this name; ``None`` when there is none."""

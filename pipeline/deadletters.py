@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -23,11 +24,14 @@ from pipeline.codec import CodecError, Registry, decode, encode
 from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
 from pipeline.model import Failed, FailureKind, Payload, ProcessorInput
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 A = TypeVar("A")
 
 Place: TypeAlias = "str | PathLike[str]"
+
+_SIDE_BY_SIDE = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +139,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
         has_entered = "data" in again and (remains.problem is None or again["data"] is not None)
         if remains.data is UNSET and not has_entered:
             why = remains.problem or "$.payload.data and $.retry.data are missing"
-            raise ValueError(f"input {input_id!r} has no data to go on with ({why}); give this input again")
+            raise ValueError(f"input {quoted(input_id)} has no data to go on with ({why}); give this input again")
         entered = self._entered(again.get("data"), index)
         data = self._read(remains.data, 0) if remains.data is not UNSET else entered if not index else None
         payload = Payload(
@@ -200,14 +204,17 @@ def _told(letter: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(input_id, str) or not input_id:
         raise ValueError("$.input_id: missing; an error response names its input")
     if not isinstance(payload, dict):
-        raise ValueError(f"$.payload: missing; input {input_id!r} cannot go on without it")
+        raise ValueError(f"$.payload: missing; input {quoted(input_id)} cannot go on without it")
     return input_id, cast("dict[str, Any]", payload)
 
 
 def _line(letter: dict[str, Any]) -> bytes:
+    text = json.dumps(letter, ensure_ascii=False, separators=(",", ":"))
     try:
-        return json.dumps(letter, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return text.encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate, in an id or a message
+        if _SIDE_BY_SIDE.search(text):  # which escapes would make one character of
+            return text.encode("utf-8", "surrogatepass") + b"\n"
         return json.dumps(letter, separators=(",", ":")).encode("ascii") + b"\n"
 
 

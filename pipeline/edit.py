@@ -13,6 +13,7 @@ from pipeline.errors import InvalidEdit, UnknownInput, did_you_mean
 from pipeline.model import ExecutionContext, Failed, NotRun, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import BadPayload, read_payload
 from pipeline.result import ProcessingResult
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 
@@ -28,7 +29,7 @@ def edited(
     if place is None:
         hint = did_you_mean(before.step, pipeline.names)
         raise InvalidEdit(
-            f"input {item.input_id!r} stopped at {before.step!r}, which is no step of {pipeline}{hint}; "
+            f"input {item.input_id!r} stopped at {quoted(before.step)}, which is no step of {pipeline}{hint}; "
             "if it was renamed, keep its old name: step('new', aliases=('old',))"
         )
     try:
@@ -100,5 +101,5 @@ def _payload_of(item: ProcessorInput[Any]) -> Payload:
 def _place_of(result: ProcessingResult[Any, Any], input_id: str) -> int:
     ids = [item.input_id for item in result.inputs]
     if input_id not in ids:
-        raise UnknownInput(f"no input {input_id!r} in run {result.run_id!r}{did_you_mean(input_id, ids)}")
+        raise UnknownInput(f"no input {quoted(input_id)} in run {result.run_id!r}{did_you_mean(input_id, ids)}")
     return ids.index(input_id)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 import msgspec
 from typing_extensions import TypeVar
 
+from pipeline.shown import printable
+
 T_co = TypeVar("T_co", covariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
@@ -248,10 +250,10 @@ class Plan(msgspec.Struct, frozen=True):
         return len(self.inputs)
 
     def __str__(self) -> str:
-        width = max((len(item.input_id) for item in self.inputs), default=0)
+        width = max((len(printable(item.input_id)) for item in self.inputs), default=0)
         return "\n".join(_planned_line(item, width) for item in self.inputs)
 
 
 def _planned_line(item: PlannedInput, width: int) -> str:
     what = f"run {' → '.join(item.steps)}" if item.action == "run" else item.action
-    return f"{item.input_id:<{width}}  {what}  {item.reason}"
+    return f"{printable(item.input_id):<{width}}  {printable(what)}  {printable(item.reason)}"

@@ -21,6 +21,7 @@ from pipeline import codec, fingerprint
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, PlannedInput, ProcessorInput
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 OnChange: TypeAlias = Literal["restart", "error", "resume"]
@@ -205,7 +206,7 @@ def _of_payload(
     if index is None:
         hint = did_you_mean(payload.step, pipeline.names)
         raise BadPayload(
-            f"$.step: no step {payload.step!r} in pipeline ({pipeline}){hint or '.'} "
+            f"$.step: no step {quoted(payload.step)} in pipeline ({pipeline}){hint or '.'} "
             "If the step was renamed, keep its old name: step('new', aliases=('old',))"
         )
     input_changed = _input_changed(item, payload, index)

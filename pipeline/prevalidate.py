@@ -7,6 +7,7 @@ from typing import Any, cast
 from typing_extensions import TypeIs
 
 from pipeline.model import Failed, Payload, ProcessorInput
+from pipeline.shown import quoted
 
 
 class Prevalidation:
@@ -24,12 +25,12 @@ class Prevalidation:
         if not isinstance(input_id, str) or not input_id:
             return f"input_id must be a text that is not empty, got {input_id!r}"
         if input_id in self.seen:
-            return f"input_id {input_id!r} is used twice; ids tell inputs apart when a run is resumed"
+            return f"input_id {quoted(input_id)} is used twice; ids tell inputs apart when a run is resumed"
         self.seen.add(input_id)
         for name, expected in self.expected.items():
             given: object = getattr(item, name)
             if expected is not None and given != expected:
-                return f"{name} {given!r} is not this processor's {name} {expected!r}"
+                return f"{name} {quoted(given)} is not this processor's {name} {quoted(expected)}"
         return None
 
 

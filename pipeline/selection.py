@@ -10,6 +10,7 @@ import msgspec
 from pipeline.errors import InvalidSetting, UnknownInput, UnknownStep, did_you_mean
 from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.result import ProcessingResult
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 Names: TypeAlias = str | type[BaseException] | Collection[str | type[BaseException]]
@@ -162,5 +163,5 @@ def _known(names: list[str], known: Collection[str], error: type[LookupError], w
     for name in names:
         if name not in known:
             where = "in this pipeline" if what == "step" else "in this run"
-            raise error(f"no {what} {name!r} {where}{did_you_mean(name, known)}")
+            raise error(f"no {what} {quoted(name)} {where}{did_you_mean(name, known)}")
     return {*names}

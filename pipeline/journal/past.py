@@ -20,6 +20,7 @@ from pipeline.journal.stored import RunDetail, Stored, run_detail, write_detail
 from pipeline.model import Outcome, ProcessorInput
 from pipeline.runid import new_run_id
 from pipeline.selection import Left
+from pipeline.shown import quoted
 
 
 class Past:
@@ -56,7 +57,7 @@ class Past:
         earlier = self._run(run_id)
         items = {item.input_id: item for item in stored_inputs(self.journal, self.stored, earlier)}
         if input_id not in items:
-            raise UnknownInput(f"no input {input_id!r} in run {run_id!r}{did_you_mean(input_id, items)}")
+            raise UnknownInput(f"no input {quoted(input_id)} in run {quoted(run_id)}{did_you_mean(input_id, items)}")
         memory = Recall(self.journal, self.stored, earlier.batch)
         number = memory.take(input_id, earlier.batch)
         before = self.journal.outcome(number)
@@ -99,8 +100,8 @@ class Past:
         return self.journal.latest(self.find(run_id).batch)
 
     def _no_run(self, run_id: str | None) -> str:
-        told = "no run" if run_id is None else f"no run {run_id!r}"
-        return f"{told} of processor {self.name!r} in {self.journal.name}"
+        told = "no run" if run_id is None else f"no run {quoted(run_id)}"
+        return f"{told} of processor {quoted(self.name)} in {self.journal.name}"
 
     def _cure(self, run_id: str | None) -> str:
         """What may have been meant: a run of nearly that id, or the latest."""

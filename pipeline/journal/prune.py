@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.errors import InvalidSetting, UnknownRun
 from pipeline.journal.records import RunRow
+from pipeline.shown import quoted
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         for run in runs:
             by_batch.setdefault(run.batch, []).append(run)
         if self.run_id is not None and all(run.run_id != self.run_id for run in runs):
-            raise UnknownRun(f"no run {self.run_id!r} to prune; runs() lists them")
+            raise UnknownRun(f"no run {quoted(self.run_id)} to prune; runs() lists them")
         chosen = [batch for batch in self._candidates(by_batch, time() if now is None else now) if batch not in owned]
         return Chosen(tuple(chosen), sum(len(by_batch[batch]) for batch in chosen))
 

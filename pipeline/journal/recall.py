@@ -13,6 +13,7 @@ from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
 from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
 from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
 from pipeline.plan import Unreadable, refused
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 
@@ -125,7 +126,7 @@ def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[Process
     for number in journal.places(run.batch):
         row = journal.input(number)
         if row is None or row.data is None:
-            told = f"input {row.input_id!r} could not be stored ({row.problem})" if row else "an input is gone"
+            told = f"input {quoted(row.input_id)} could not be stored ({row.problem})" if row else "an input is gone"
             raise InputsNeeded(
                 f"{told}; give the inputs again: execute(inputs, "
                 f"context=ExecutionContext(previous_run_id={run.run_id!r}))"
@@ -134,7 +135,7 @@ def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[Process
             items.append(stored.input_of(row))
         except CodecError as error:
             raise InputsNeeded(
-                f"input {row.input_id!r} no longer fits the first step: {error}; give the inputs again"
+                f"input {quoted(row.input_id)} no longer fits the first step: {error}; give the inputs again"
             ) from error
     return items
 

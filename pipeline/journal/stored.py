@@ -72,8 +72,9 @@ class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 def write_detail(detail: msgspec.Struct) -> bytes:
-    """A detail as ASCII JSON, which holds any text, lone surrogates included."""
-    return json.dumps(msgspec.to_builtins(detail), separators=(",", ":")).encode("ascii")
+    """A detail as JSON that holds any text: lone surrogates as UTF-8 would write them, had they been characters."""
+    text = json.dumps(msgspec.to_builtins(detail), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def read_detail(data: bytes, kind: type[S]) -> S:
