@@ -13,7 +13,7 @@ from pipeline.codec.conform import conform
 from pipeline.codec.envelope import Cipher, Envelope, seal, unseal
 from pipeline.codec.problem import MAX_BYTES, MAX_DEPTH, CodecError
 from pipeline.codec.registry import Registry
-from pipeline.codec.stored import decode, encode
+from pipeline.codec.stored import decode, encode, writer
 
 __all__ = [
     "MAX_BYTES",
@@ -27,4 +27,5 @@ __all__ = [
     "encode",
     "seal",
     "unseal",
+    "writer",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pipeline.codec.difference import children, difference
@@ -34,24 +35,44 @@ def encode(
     ...
     pipeline.codec.problem.CodecError: $.pages[0]: `tuple` would come back as `list`; declare the step's ...
     """
-    plan = plan_for(declared_type, registry)
-    data = _written(plan, value)
-    if len(data) > max_bytes:
-        raise CodecError("$", f"takes {len(data):,} bytes, over the limit of {max_bytes:,}")
-    if not _is_proven(plan, value):
-        _compare(plan, value, data, undeclared=declared_type in (Any, object))
-    return data
+    return writer(declared_type, registry=registry, max_bytes=max_bytes)(value)
 
 
-def _written(plan: Plan, value: object) -> bytes:
+def writer(
+    declared_type: Any, *, registry: Registry | None = None, max_bytes: int = MAX_BYTES
+) -> Callable[[object], bytes]:
+    """Give ``encode`` for many values of one declared type: what depends on the type alone is looked up once.
+
+    >>> list(map(writer(list[int]), ([1], [2, 3])))
+    [b'[1]', b'[2,3]']
+    >>> writer(list[int])([1.0])
+    Traceback (most recent call last):
+    ...
+    pipeline.codec.problem.CodecError: $[0]: would not come back: expected `int`, got `float`
+    """
+    undeclared = declared_type in (Any, object)
+    return partial(_encoded, plan_for(declared_type, registry), max_bytes, undeclared)
+
+
+def _encoded(plan: Plan, max_bytes: int, undeclared: bool, value: object) -> bytes:
     if plan.problem is not None:
         raise CodecError("$", plan.problem)
     try:
-        return plan.encode(value)
+        data = plan.encode(value)
     except Exception as error:  # msgspec lets UnicodeEncodeError, OverflowError and others escape
-        refused = refusal(error)
-        path = "$" if isinstance(error, RecursionError) else "$" + _culprit(plan.encode, value)
-        raise CodecError(path, refused.problem) from error
+        raise _unwritable(plan, value, error) from error
+    if len(data) > max_bytes:
+        raise CodecError("$", f"takes {len(data):,} bytes, over the limit of {max_bytes:,}")
+    # A user who lifts Python's limit on digits can write integers that cannot be read.
+    if not plan.exact(value) or not 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS:
+        _compare(plan, value, data, undeclared=undeclared)
+    return data
+
+
+def _unwritable(plan: Plan, value: object, error: Exception) -> CodecError:
+    """Why a value has no bytes, with the path of the innermost part that has none."""
+    path = "$" if isinstance(error, RecursionError) else "$" + _culprit(plan.encode, value)
+    return CodecError(path, refusal(error).problem)
 
 
 def _culprit(write: Callable[[Any], bytes], value: object, depth: int = 0) -> str:
@@ -62,11 +83,6 @@ def _culprit(write: Callable[[Any], bytes], value: object, depth: int = 0) -> st
         except Exception:  # noqa: BLE001 - the same failures as above
             return step + _culprit(write, child, depth + 1)
     return ""
-
-
-def _is_proven(plan: Plan, value: object) -> bool:
-    """A user who lifts Python's limit on digits can write integers that cannot be read."""
-    return 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS and plan.exact(value)
 
 
 def _compare(plan: Plan, value: object, data: bytes, *, undeclared: bool) -> None:

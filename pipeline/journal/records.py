@@ -39,14 +39,26 @@ class InputRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        return (*self[:2], *map(_written, self[2:5]), self.data, self.fingerprint, _written(self.problem), _sum(self))
+        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = self
+        return (
+            number,
+            place,
+            _written(input_id),
+            account_id and _written(account_id),
+            underwriting_id and _written(underwriting_id),
+            data,
+            fingerprint,
+            problem and _written(problem),
+            _sum(self, data),
+        )
 
     @classmethod
     def read(cls, row: Row) -> InputRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
         input_id, account_id, underwriting_id = map(_read, row[2:5])
         texts = (input_id or "", account_id, underwriting_id)
-        return _checked(cls(row[0], row[1], *texts, row[5], row[6], _read(row[7])), row[-1])
+        found = cls(row[0], row[1], *texts, row[5], row[6], _read(row[7]))
+        return _checked(found, row[-1], found.data)
 
 
 class OutcomeRow(NamedTuple):
@@ -66,13 +78,15 @@ class OutcomeRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        return (*self[:3], _written(self.step), *self[4:7], _written(self.problem), _sum(self))
+        number, run, status, step, data, detail, fingerprint, problem = self
+        texts = (step and _written(step), data, detail, fingerprint, problem and _written(problem))
+        return (number, run, status, *texts, _sum(self, data, detail))
 
     @classmethod
     def read(cls, row: Row) -> OutcomeRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
         found = cls(row[0], row[1], row[2], _read(row[3]), row[4], row[5], row[6], _read(row[7]))
-        return _checked(found, row[-1])
+        return _checked(found, row[-1], found.data, found.detail)
 
 
 class AttemptsRow(NamedTuple):
@@ -84,12 +98,12 @@ class AttemptsRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        return (*self, _sum(self))
+        return (*self, _sum(self, self.detail))
 
     @classmethod
     def read(cls, row: Row) -> AttemptsRow:
         """The record in a row that begins with the row's own number; ``Mismatch`` when it is not what was written."""
-        return _checked(cls(row[1], row[2], row[3]), row[-1])
+        return _checked(cls(row[1], row[2], row[3]), row[-1], row[3])
 
 
 class RunRow(NamedTuple):
@@ -111,13 +125,13 @@ class RunRow(NamedTuple):
     def row(self) -> Row:
         """The values of its columns but its number, which the database gives."""
         texts = map(_written, self[2:4])
-        return (self.batch, *texts, *self[4:], _sum(self[1:]))
+        return (self.batch, *texts, *self[4:], _sum(self[1:], self.detail))
 
     @classmethod
     def read(cls, row: Row) -> RunRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
         found = cls(row[0], row[1], _read(row[2]) or "", _read(row[3]) or "", *row[4:9])
-        if _sum(found[1:]) != row[-1]:
+        if _sum(found[1:], found.detail) != row[-1]:
             raise Mismatch
         return found
 
@@ -127,19 +141,19 @@ def slot_range(batch: int) -> tuple[int, int]:
     return batch * SLOTS, (batch + 1) * SLOTS
 
 
-def _checked(record: T, checksum: int) -> T:
-    if _sum(record) != checksum:
+def _checked(record: T, checksum: int, *blobs: bytes | None) -> T:
+    if _sum(record, *blobs) != checksum:
         raise Mismatch
     return record
 
 
-def _sum(parts: tuple[Any, ...]) -> int:
-    """A checksum over every column: bytes as they are, all else as Python prints it."""
+def _sum(parts: tuple[Any, ...], *blobs: bytes | None) -> int:
+    """A checksum over every column: those that hold bytes as they are, all else as Python prints it."""
     total, texts = 0, list(parts)
-    for place, part in enumerate(parts):
-        if type(part) is bytes:
-            total = crc32(part, total)
-            texts[place] = len(part)
+    for blob in blobs:
+        if blob is not None:
+            total = crc32(blob, total)
+            texts[texts.index(blob)] = len(blob)
     return crc32(repr(texts).encode("ascii", "backslashreplace"), total)
 
 

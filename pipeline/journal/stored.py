@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
@@ -34,6 +35,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 Code: TypeAlias = dict[str, str | None]
 """Step names to fingerprints of their code."""
+
+DONE = (Succeeded, Skipped)
+NOT_TRIED = (Skipped, NotRun)
+"""Tuples, because a union of types made for every outcome costs as much as looking at one."""
 
 _SEALED = b"SSLC"
 
@@ -96,9 +101,14 @@ class Stored:
         steps = self.pipeline.steps
         return (*(step.input_type for step in steps), steps[-1].output_type if steps else Any)
 
+    @cached_property
+    def _writers(self) -> tuple[Callable[[object], bytes], ...]:
+        return tuple(codec.writer(declared, registry=self.registry) for declared in self.entering)
+
     def write(self, value: Any, index: int) -> bytes:
         """What enters step ``index`` as bytes; ``CodecError`` when it would not come back as it is."""
-        return self._sealed(codec.encode(value, self.entering[index], registry=self.registry))
+        data = self._writers[index](value)
+        return data if self.cipher is None else codec.seal(data, self.cipher)
 
     def _sealed(self, data: bytes) -> bytes:
         return data if self.cipher is None else codec.seal(data, self.cipher)
@@ -150,7 +160,7 @@ class Stored:
         self, number: int, run: int, outcome: Outcome[Any], code: dict[str, str | None]
     ) -> OutcomeRow | None:
         """The row of an outcome; ``None`` for one that adds nothing to what is known."""
-        if isinstance(outcome, Succeeded | Skipped):
+        if isinstance(outcome, DONE):
             return self._output_row(number, run, outcome.output)
         payload = outcome.payload
         if payload is None:
@@ -215,7 +225,7 @@ class Stored:
 
 def attempts_row(number: int, run: int, outcome: Outcome[Any]) -> AttemptsRow | None:
     """The row of the failed tries of an outcome, if it had any."""
-    if isinstance(outcome, Skipped | NotRun) or not outcome.attempts:
+    if isinstance(outcome, NOT_TRIED) or not outcome.attempts:
         return None
     return AttemptsRow(number, run, write_detail(FailureDetail(attempts=outcome.attempts)))
 
