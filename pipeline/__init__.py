@@ -44,7 +44,7 @@ from pipeline.errors import (
 from pipeline.events import Event, Observer
 from pipeline.handle import Progress, RunHandle
 from pipeline.inputs import to_inputs
-from pipeline.journal import Journal, MemoryJournal, SqliteJournal
+from pipeline.journal import Journal, MemoryJournal, PostgresJournal, SqliteJournal
 from pipeline.metrics import Metrics, StepMetrics
 from pipeline.model import (
     Attempt,
@@ -104,6 +104,7 @@ __all__ = [
     "PipelineError",
     "Plan",
     "PlannedInput",
+    "PostgresJournal",
     "ProcessingResult",
     "Processor",
     "ProcessorInput",

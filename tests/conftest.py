@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.runners.roster"]
+pytest_plugins = ["tests.runners.roster", "tests.journal.roster"]
 
 settings.register_profile("short", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile(

@@ -2,6 +2,7 @@
 
 The blocks of one document share a module and run from top to bottom, in an empty directory.
 A ``pycon`` block is a doctest; a ``text`` block that follows a ``python`` block directly is what that block prints.
+A block whose title names PostgreSQL runs where there is a server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(?P<language>\w+)(?P<title>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -31,6 +32,7 @@ class Block(NamedTuple):
     text: str
     line: int
     printed: str | None = None
+    needs_postgres: bool = False
 
 
 def blocks_of(document: str) -> Iterator[Block]:
@@ -42,7 +44,8 @@ def blocks_of(document: str) -> Iterator[Block]:
                 following and following["language"] == "text" and not document[fence.end() : following.start()].strip()
             )
             line = document.count("\n", 0, fence.start()) + 1
-            yield Block(fence["language"], fence["text"], line, following["text"] if following and follows else None)
+            printed = following["text"] if following and follows else None
+            yield Block(fence["language"], fence["text"], line, printed, "PostgreSQL" in fence["title"])
 
 
 def run_python(block: Block, file: str, names: dict[str, object]) -> None:
@@ -70,11 +73,28 @@ def run_pycon(block: Block, file: str, names: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_python_block_runs_as_printed(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = blocks_of(document.read_text(encoding="utf-8"))
+    run_all(document, [block for block in blocks if not block.needs_postgres], tmp_path, monkeypatch)
+
+
+@pytest.mark.postgres
+def test_the_blocks_that_need_a_server_run_as_printed(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = ROOT / "docs/how-to/durable-runs.md"
+    blocks = list(blocks_of(document.read_text(encoding="utf-8")))
+    monkeypatch.setenv("DATABASE_URL", postgres_dsn)
+
+    assert [block.needs_postgres for block in blocks].count(True) >= 1
+    run_all(document, blocks, tmp_path, monkeypatch)
+
+
+def run_all(document: Path, blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType(f"document_{document.stem.replace('-', '_')}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # its functions pickle by this name
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
 
-    for block in blocks_of(document.read_text(encoding="utf-8")):
+    for block in blocks:
         run = run_python if block.language == "python" else run_pycon
         run(block, str(document), module.__dict__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.journal.cache import results_of
 from pipeline.journal.memory import MemoryJournal
 from pipeline.journal.past import Past
+from pipeline.journal.postgres import PostgresJournal
 from pipeline.journal.protocol import Journal, Pruned
 from pipeline.journal.recorder import NoRecorder, Recorder, recorder_for
 from pipeline.journal.sqlite import SqliteJournal
@@ -14,6 +15,7 @@ __all__ = [
     "MemoryJournal",
     "NoRecorder",
     "Past",
+    "PostgresJournal",
     "Pruned",
     "Recorder",
     "SqliteJournal",

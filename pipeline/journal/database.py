@@ -14,6 +14,8 @@ from pipeline.errors import InvalidSetting
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 
+_OF_A_PROCESS = ("_lock", "_connection", "_inside", "_process")
+
 
 class Database(ABC):
     """A connection of this process, which every thread shares under a lock.
@@ -39,10 +41,11 @@ class Database(ABC):
         """Know of no connection; one that a parent process opened is left to it."""
         self._lock = RLock()
         self._connection: Any = None
+        self._inside: bool = False
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_connection", "_process")}
+        return {key: value for key, value in self.__dict__.items() if key not in _OF_A_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -69,6 +72,10 @@ class Database(ABC):
     def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
         """Run a statement for every row."""
 
+    def _is_usable(self, connection: Any) -> bool:
+        """Whether a connection that is in no transaction still works, as far as can be told."""
+        return True
+
     # transactions
 
     @contextmanager
@@ -78,6 +85,8 @@ class Database(ABC):
             self._forget()
         with self._lock:
             try:
+                if self._connection is not None and not self._inside and not self._is_usable(self._connection):
+                    self.close()
                 if self._connection is None:
                     self._connection = self._open()
                 yield self._connection
@@ -92,12 +101,15 @@ class Database(ABC):
     def _transaction(self) -> Generator[Any, None, None]:
         with self._using() as connection:
             self._begin(connection)
+            self._inside = True
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
                 self._roll_back(connection)
                 raise
+            finally:
+                self._inside = False
 
     def _roll_back(self, connection: Any) -> None:
         try:

@@ -98,3 +98,24 @@ DELETE FROM {prefix}runs WHERE batch = ?;
 
 -- prune_batch
 DELETE FROM {prefix}batches WHERE batch = ?;
+
+-- format
+SELECT version FROM {prefix}format;
+
+-- forget_format
+DELETE FROM {prefix}format;
+
+-- put_format
+INSERT INTO {prefix}format (version) VALUES (?);
+
+-- result
+SELECT kept_at, body FROM {prefix}results WHERE key = ?;
+
+-- put_result
+INSERT INTO {prefix}results (key, step, kept_at, body) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET step = excluded.step, kept_at = excluded.kept_at, body = excluded.body;
+
+-- prune_results
+DELETE FROM {prefix}results WHERE id IN (SELECT id FROM (
+    SELECT id, sum(length(body)) OVER (ORDER BY kept_at DESC, id DESC) AS size FROM {prefix}results WHERE step = ?
+) AS sized WHERE size > ?);

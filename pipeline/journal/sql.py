@@ -11,7 +11,7 @@ from pipeline.errors import JournalDamaged, RunOwned
 from pipeline.journal.database import Database
 from pipeline.journal.owner import Owner
 from pipeline.journal.protocol import Change, Lease, Pruned
-from pipeline.journal.prune import Pruning
+from pipeline.journal.prune import Chosen, Pruning
 from pipeline.journal.records import (
     AttemptsRow,
     InputRow,
@@ -69,12 +69,16 @@ class SqlJournal(Database):
 
     def recover(self) -> None:
         """Find the runs whose owners are dead, so that none stays ``started`` for ever."""
-        if not any(_is_dead(row) for row in self._rows("owners")):
-            return
-        with self._transaction() as connection:
-            for row in self._rows("owners"):
-                if _is_dead(row):
-                    self._bury(connection, row[0], row[1])
+        for batch, run, told, beat, now in self._rows("owners"):
+            if _is_dead(told, now - beat):
+                with self._transaction() as connection:
+                    if run in self._dead_owners(batch):
+                        self._bury(connection, batch, run)
+
+    def _dead_owners(self, batch: int) -> list[int]:
+        """The run of a batch's owner, if that does not live any more; none other can take the batch meanwhile."""
+        owners = self._rows("owner", batch)
+        return [run for run, told, beat, now in owners if run is not None and _is_dead(told, now - beat)]
 
     def write(self, lease: Lease, change: Change) -> None:
         """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
@@ -108,9 +112,9 @@ class SqlJournal(Database):
     ) -> Pruned:
         """Forget whole batches that are not in progress: older than, that of one run, or all but the latest."""
         pruning = Pruning(older_than_s=older_than_s, run_id=run_id, keep_last=keep_last)
+        self.recover()
         with self._transaction() as connection:
-            owned = {row[0] for row in self._rows("owners") if not _is_dead(row)}
-            chosen = pruning.choose(self.runs(), owned)
+            chosen = self._chosen(pruning)
             for batch in chosen.batches:
                 first, behind = slot_range(batch)
                 for table in ("attempts", "outcomes", "inputs"):
@@ -118,6 +122,16 @@ class SqlJournal(Database):
                 for table in ("runs", "batch"):
                     connection.execute(self.sql[f"prune_{table}"], (batch,))
         return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
+
+    def _chosen(self, pruning: Pruning) -> Chosen:
+        """The batches to forget, locked; chosen anew, for one may have been gone on with before it was locked."""
+        owned = {row[0] for row in self._rows("owners")}
+        vacant = {batch for batch in pruning.choose(self.runs(), owned).batches if self._has_no_owner(batch)}
+        runs = self.runs()
+        return pruning.choose(runs, {run.batch for run in runs} - vacant)
+
+    def _has_no_owner(self, batch: int) -> bool:
+        return any(row[0] is None for row in self._rows("owner", batch))
 
     def _advice(self) -> str:
         return "VACUUM gives the space back to the system"
@@ -197,7 +211,6 @@ def _changes_of(run: RunRow) -> Row:
     return (run.state, run.inputs, run.ended_at, run.detail, row[-1], run.run)
 
 
-def _is_dead(row: Row) -> bool:
-    """Whether an owner, as ``owners`` gives it, does not live any more."""
-    _, _, told, beat, now = row
-    return not msgspec.json.decode(told, type=Owner).is_alive(now - beat)
+def _is_dead(told: str, silent_s: float) -> bool:
+    """Whether an owner, as it is stored, does not live any more."""
+    return not msgspec.json.decode(told, type=Owner).is_alive(silent_s)

@@ -23,6 +23,12 @@ APPLICATION_ID = 0x53534C43
 BUSY_S = 60.0
 """Seconds to wait for another writer."""
 
+_RESULTS = """CREATE TABLE IF NOT EXISTS results (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, step TEXT NOT NULL,
+    kept_at REAL NOT NULL, body BLOB NOT NULL)"""
+_RESULTS_BY_STEP = "CREATE INDEX IF NOT EXISTS results_by_step ON results (step)"
+"""Made when the first result comes; it may be dropped, and costs only calls."""
+
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
@@ -61,6 +67,13 @@ class SqliteJournal(SqlJournal, KeptResults):
 
     def _many(self, connection: sqlite3.Connection, sql: str, rows: list[Row]) -> None:
         connection.executemany(sql, rows)
+
+    def _has_results(self, connection: sqlite3.Connection) -> bool:
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone())
+
+    def _make_results(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_RESULTS)
+        connection.execute(_RESULTS_BY_STEP)
 
     def _mapped(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error | OSError):

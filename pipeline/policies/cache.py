@@ -20,7 +20,7 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     ``max_age_s`` is how long a result is good, in seconds; ``None``: for ever.
     ``max_size`` is how much is kept of one step, in bytes; the oldest results go first.
 
-    Results are kept in the processor's ``SqliteJournal``; without one, in the memory of each process.
+    Results are kept in the processor's journal, SQLite or PostgreSQL; without one, in the memory of each process.
 
     >>> Cache(max_age_s=86_400).max_size
     100000000

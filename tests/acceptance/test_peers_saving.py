@@ -27,23 +27,22 @@ from pipeline import (
     Processor,
     ProcessorInput,
     RunFailed,
-    SqliteJournal,
     StepContext,
     step,
     to_inputs,
 )
 from pipeline.errors import UnknownStep
 from pipeline.journal.recorder import GROUP_ROWS
+from pipeline.journal.sql import SqlJournal
 from runners import ProcessRunner, ThreadRunner
+from tests.journal.roster import Store
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    made = SqliteJournal(tmp_path / "runs.db")
-    yield made
-    made.close()
+def journal(shared_journal: SqlJournal) -> SqlJournal:
+    return shared_journal
 
 
 def inputs(*values: Any) -> list[ProcessorInput[Any]]:
@@ -55,9 +54,10 @@ class Program:
 
     BEFORE = """
         import sys
-        from pipeline import ExecutionContext, Processor, ProcessorInput, SqliteJournal, step, to_inputs
+        from pipeline import ExecutionContext, Processor, ProcessorInput, PostgresJournal, SqliteJournal
+        from pipeline import step, to_inputs
 
-        journal = SqliteJournal("runs.db")
+        journal = {journal}
         ran = []
 
         def say(result):
@@ -67,12 +67,14 @@ class Program:
                 print("failed", failed.input_id, "at", failed.step)
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
+        self.store = store
+        self.before = textwrap.dedent(self.BEFORE).format(journal=store.code)
 
     def __call__(self, code: str) -> list[str]:
         """The lines that it prints with ``code``."""
-        (self.folder / "program.py").write_text(textwrap.dedent(self.BEFORE) + textwrap.dedent(code))
+        (self.folder / "program.py").write_text(self.before + textwrap.dedent(code))
         done = subprocess.run(
             [sys.executable, "program.py"],
             cwd=self.folder,
@@ -87,8 +89,8 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    return Program(tmp_path)
+def program(tmp_path: Path, shared_store: Store) -> Program:
+    return Program(tmp_path, shared_store)
 
 
 HALVES = """
@@ -211,7 +213,7 @@ def test_a_renamed_step_fails_closed_and_goes_on_under_its_old_name(program: Pro
     assert known == ["output [5]", "ran ('second', 2)"]
 
 
-def test_inputs_that_never_started_are_not_forgotten(journal: SqliteJournal) -> None:
+def test_inputs_that_never_started_are_not_forgotten(journal: SqlJournal) -> None:
     """In Dagster a retry from failure skips mapped steps that never started: 'silent data loss'."""
     ran: list[int] = []
 
@@ -230,7 +232,7 @@ def test_inputs_that_never_started_are_not_forgotten(journal: SqliteJournal) -> 
     assert [outcome.input_id for outcome in again.succeeded] == ["1", "2", "3"]
 
 
-def test_one_bad_row_costs_one_row(journal: SqliteJournal) -> None:
+def test_one_bad_row_costs_one_row(journal: SqlJournal) -> None:
     """In Ray Data, Daft and Beam one row ends the batch."""
     processor: Processor[Any, Any, Any] = Processor(
         name="n", pipeline=step("divide")(lambda value: 12 // value), journal=journal
@@ -242,7 +244,7 @@ def test_one_bad_row_costs_one_row(journal: SqliteJournal) -> None:
     assert [failed.exception for failed in processor.resume().failed] == ["ZeroDivisionError"]
 
 
-def test_the_skip_limit_is_one_number_for_all_workers_and_a_restart_goes_by_id(journal: SqliteJournal) -> None:
+def test_the_skip_limit_is_one_number_for_all_workers_and_a_restart_goes_by_id(journal: SqlJournal) -> None:
     """In Spring Batch the limit counts per worker, and a restart after it skips what was not processed."""
     ran: list[int] = []
 
@@ -268,7 +270,7 @@ def test_the_skip_limit_is_one_number_for_all_workers_and_a_restart_goes_by_id(j
     assert sorted(value for value in ran if value % 2 == 0) == list(range(0, 200, 2))
 
 
-def test_a_generator_that_raises_ends_the_run_as_an_error_that_keeps_what_came_before(journal: SqliteJournal) -> None:
+def test_a_generator_that_raises_ends_the_run_as_an_error_that_keeps_what_came_before(journal: SqlJournal) -> None:
     """In joblib an input generator that raises cuts the results short, silently."""
 
     def values() -> Iterator[ProcessorInput[int]]:
@@ -289,7 +291,7 @@ def add_one(value: int) -> int:
 # what is saved
 
 
-def test_what_entered_a_step_is_saved_though_the_step_changes_it(journal: SqliteJournal) -> None:
+def test_what_entered_a_step_is_saved_though_the_step_changes_it(journal: SqlJournal) -> None:
     """In pipefunc and LangGraph a step that mutates its input and then raises spoils what was saved."""
     entered: list[dict[str, int]] = []
 
@@ -313,7 +315,7 @@ class Scan(msgspec.Struct):
     pages: list[dict[str, Any]]
 
 
-def test_what_cannot_be_saved_is_told_with_its_path_and_is_not_left_out(journal: SqliteJournal) -> None:
+def test_what_cannot_be_saved_is_told_with_its_path_and_is_not_left_out(journal: SqlJournal) -> None:
     """In Haystack a field that cannot be serialised is dropped, and a resume fails for another reason."""
     entered: list[Scan] = []
 
@@ -340,7 +342,7 @@ def test_what_cannot_be_saved_is_told_with_its_path_and_is_not_left_out(journal:
 Rich = tuple[int, date, datetime, Decimal, tuple[int, ...], frozenset[str], bytes]
 
 
-def test_types_are_the_same_after_a_save(journal: SqliteJournal) -> None:
+def test_types_are_the_same_after_a_save(journal: SqlJournal, shared_store: Store) -> None:
     """In Spring Batch integers and dates change type; msgpack turns offset datetimes into UTC while they stay equal."""
     entered: list[Any] = []
     value: Rich = (
@@ -361,8 +363,7 @@ def test_types_are_the_same_after_a_save(journal: SqliteJournal) -> None:
         return rich
 
     Processor(name="n", pipeline=keep, journal=journal).execute([ProcessorInput(input_id="a", data=value)])
-    journal.close()
-    again = Processor(name="n", pipeline=keep, journal=SqliteJournal(journal.path)).resume()
+    again = Processor(name="n", pipeline=keep, journal=shared_store()).resume()
 
     (output,) = again.output or []
     assert output == entered[1] == value
@@ -401,10 +402,11 @@ def test_a_class_that_moved_to_another_module_reads_what_it_wrote(program: Progr
     moved = program(pages.format(where="from elsewhere import Page", divisor="(page.n + 1)") + "say(pages.resume())\n")
 
     assert moved[0] == "output [10]"
-    assert not any(name in (program.folder / "runs.db").read_bytes() for name in (b"__main__", b"Page", b"msgspec"))
+    assert b"pages" in program.store.dump()
+    assert not any(name in program.store.dump() for name in (b"__main__", b"Page", b"msgspec"))
 
 
-def test_nothing_is_pickled(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_pickled(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """In DBOS, LangGraph and Prefect the database holds pickles: 'an adoption blocker'."""
     ran: list[int] = []
 
@@ -424,7 +426,7 @@ def refuse(*_: object, **__: object) -> Any:
     raise AssertionError("something was unpickled")
 
 
-def test_writes_that_wait_are_bounded(journal: SqliteJournal) -> None:
+def test_writes_that_wait_are_bounded(journal: SqlJournal) -> None:
     """In LangGraph checkpoints are written behind the run's back, without back-pressure."""
     journal.group_s = 3600.0
     waiting: list[int] = []
@@ -462,7 +464,7 @@ KILLED = """
 
 def test_a_killed_run_is_not_in_progress_for_ever(program: Program) -> None:
     """In Spring Batch kill -9 leaves a run STARTED for ever, and a restart is refused (since 17 years)."""
-    code = textwrap.dedent(Program.BEFORE) + textwrap.dedent(KILLED)
+    code = program.before + textwrap.dedent(KILLED)
     (program.folder / "killed.py").write_text(code.format(seconds=600) + "waits.execute(to_inputs([1], key=str))\n")
     running = subprocess.Popen(
         [sys.executable, "killed.py"],
@@ -477,9 +479,7 @@ def test_a_killed_run_is_not_in_progress_for_ever(program: Program) -> None:
     running.wait()
     running.stdout.close()
 
-    journal = SqliteJournal(program.folder / "runs.db")
-    found = journal.find("waits")
-    journal.close()
+    found = program.store().find("waits")
     assert found is not None
     assert found.state == "died"
     again = program(textwrap.dedent(KILLED).format(seconds=0) + "say(waits.resume())\n")
@@ -493,7 +493,7 @@ def fragile(value: int, context: StepContext) -> int:
     return value
 
 
-def test_a_worker_that_dies_costs_one_input_which_a_resume_runs_again(journal: SqliteJournal) -> None:
+def test_a_worker_that_dies_costs_one_input_which_a_resume_runs_again(journal: SqlJournal) -> None:
     """In Dagster a crash bypasses the retry policy; in concurrent.futures and joblib it costs the whole batch."""
     processor = Processor(name="n", pipeline=fragile, journal=journal, runner=ProcessRunner(2), max_attempts=1)
 
@@ -513,7 +513,7 @@ def fails_with_two(value: int) -> int:
     raise NeedsTwo(value, "needs two arguments")
 
 
-def test_an_exception_that_cannot_be_unpickled_is_saved_readable(journal: SqliteJournal) -> None:
+def test_an_exception_that_cannot_be_unpickled_is_saved_readable(journal: SqlJournal) -> None:
     """In concurrent.futures, loky and multiprocessing it breaks or hangs the pool."""
     processor = Processor(name="n", pipeline=fails_with_two, journal=journal, runner=ProcessRunner(2))
     processor.execute(inputs(1, 2))
@@ -526,7 +526,7 @@ def test_an_exception_that_cannot_be_unpickled_is_saved_readable(journal: Sqlite
     ]
 
 
-def test_a_success_has_an_output_of_every_input_and_a_missing_step_is_told_early(journal: SqliteJournal) -> None:
+def test_a_success_has_an_output_of_every_input_and_a_missing_step_is_told_early(journal: SqlJournal) -> None:
     """In LangGraph a partial state counts as success."""
     processor: Processor[Any, Any, Any] = Processor(name="n", pipeline=step("add")(add_one), journal=journal)
     result = processor.execute(inputs(1, 2))
@@ -537,7 +537,7 @@ def test_a_success_has_an_output_of_every_input_and_a_missing_step_is_told_early
         processor.pipeline["ad"]
 
 
-def test_a_resume_is_one_call(journal: SqliteJournal) -> None:
+def test_a_resume_is_one_call(journal: SqlJournal) -> None:
     """In Kedro a resume is a line in the log, to be copied by hand: still no feature in 2026."""
     rates: dict[int, float] = {}
     pipeline = step("first")(add_one) >> step("rate")(rates.__getitem__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -26,9 +25,11 @@ from pipeline import (
     step,
     to_inputs,
 )
-from pipeline.guard.results import IN_MEMORY, InMemory, Kept
+from pipeline.guard.results import IN_MEMORY, InMemory, Kept, Results
+from pipeline.journal.sql import SqlJournal
 from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from tests.journal.roster import Stores
 
 RUNNERS: list[Runner] = [SequentialRunner(), ThreadRunner(2), AsyncRunner(4), ProcessRunner(2)]
 every_runner = pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
@@ -73,9 +74,10 @@ def calls_in(log: Path) -> list[str]:
 
 @every_runner
 @pytest.mark.parametrize("calling", [call, acall], ids=["sync", "async"])
-def test_a_later_run_uses_the_results_of_an_earlier_one(runner: Runner, calling: Any, tmp_path: Path) -> None:
-    log, listener = tmp_path / "log", Listener()
-    journal = SqliteJournal(tmp_path / "runs.db")
+def test_a_later_run_uses_the_results_of_an_earlier_one(
+    runner: Runner, calling: Any, tmp_path: Path, shared_journal: SqlJournal
+) -> None:
+    log, listener, journal = tmp_path / "log", Listener(), shared_journal
     processor: Any = Processor(pipeline=calling, runner=runner, journal=journal, observers=[listener])
 
     first = processor.execute(to_inputs([(str(log), 1), (str(log), 2)]))
@@ -187,10 +189,15 @@ def test_a_result_that_is_too_old_is_made_again(monkeypatch: pytest.MonkeyPatch)
     assert len(CALLS) == 3
 
 
-@pytest.mark.parametrize("make", [lambda _: InMemory(), lambda path: SqliteJournal(path / "runs.db")])
-def test_the_oldest_results_go_when_there_are_too_many(make: Callable[[Path], Any], tmp_path: Path) -> None:
-    results = make(tmp_path)
+def test_in_memory_the_oldest_results_go_when_there_are_too_many() -> None:
+    the_oldest_go(InMemory())
 
+
+def test_in_a_journal_the_oldest_results_go_when_there_are_too_many(shared_journal: Any) -> None:
+    the_oldest_go(shared_journal)
+
+
+def the_oldest_go(results: Results) -> None:
     for number in range(200):
         results.keep_result("a", f"a{number}", Kept(float(number), b"x" * 90), 2_000)
         results.keep_result("b", f"b{number % 4}", Kept(float(number), b"y"), 2_000)
@@ -201,15 +208,20 @@ def test_the_oldest_results_go_when_there_are_too_many(make: Callable[[Path], An
     assert [results.kept_result(f"b{number}") for number in range(4)] == [Kept(196.0 + n, b"y") for n in range(4)]
 
 
-def test_a_damaged_result_is_made_again_and_told_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    log, path = tmp_path / "log", tmp_path / "runs.db"
-    journal = SqliteJournal(path)
-    processor = Processor(pipeline=call, journal=journal)
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("sqlite", "CAST(substr(body, 1, length(body) - 1) || 'x' AS BLOB)"),
+        pytest.param("postgres", "set_byte(body, length(body) - 1, 120)", marks=pytest.mark.postgres),
+    ],
+)
+def test_a_damaged_result_is_made_again_and_told_in_the_log(
+    kind: str, body: str, tmp_path: Path, make_store: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, store = tmp_path / "log", make_store(kind)
+    processor = Processor(pipeline=call, journal=store())
     processor.execute(to_inputs([(str(log), 1)]))
-    journal.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE results SET body = CAST(substr(body, 1, length(body) - 1) || 'x' AS BLOB)")
-    connection.close()
+    store.execute(f"UPDATE results SET body = {body}")
 
     with caplog.at_level(logging.WARNING):
         result = processor.execute(to_inputs([(str(log), 1)]))

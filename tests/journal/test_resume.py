@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sqlite3
 import stat
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 
 from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, step, to_inputs
 from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
-from pipeline.journal import MemoryJournal, SqliteJournal
+from pipeline.journal import SqliteJournal
+from pipeline.journal.sql import SqlJournal
+from tests.journal.roster import Store
 
 ran: list[tuple[str, Any]] = []
 broken: set[int] = set()
@@ -23,13 +26,6 @@ broken: set[int] = set()
 def nothing_ran() -> None:
     ran.clear()
     broken.clear()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "runs.db")
-    yield made
-    made.close()
 
 
 @step("double")
@@ -255,33 +251,32 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
 
 
-def test_a_changed_row_is_never_taken_for_a_value(tmp_path: Path) -> None:
-    journal = SqliteJournal(tmp_path / "runs.db")
-    processor(journal).execute(inputs(1, 2))
-    journal.close()
-    change(tmp_path, "UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
+def test_a_changed_row_is_never_taken_for_a_value(store: Store) -> None:
+    processor(store()).execute(inputs(1, 2))
+    store.execute("UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
 
-    again = processor(SqliteJournal(tmp_path / "runs.db")).resume()
-    still = processor(SqliteJournal(tmp_path / "runs.db")).resume()
+    again = processor(store()).resume()
+    still = processor(store()).resume()
 
     assert [failed.message for failed in still.failed] == [failed.message for failed in again.failed]
     assert [(failed.step, failed.kind) for failed in again.failed] == [("resume", "invalid")]
     assert "of outcomes is not what was written" in again.failed[0].message
 
-    change(tmp_path, "UPDATE inputs SET data = '999'")
-    with pytest.raises(JournalDamaged, match=r"runs\.db: row .* of inputs"):
-        processor(SqliteJournal(tmp_path / "runs.db")).resume()
+    store.execute("UPDATE inputs SET data = '999'")
+    with pytest.raises(JournalDamaged, match=rf"{re.escape(store().name)}: row .* of inputs"):
+        processor(store()).resume()
 
 
-def test_when_the_journal_fails_nothing_more_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = SqliteJournal(tmp_path / "runs.db")
+def test_when_the_journal_fails_nothing_more_is_acknowledged(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal.group_s = 0.0
     writes = iter(range(100))
 
     def full(lease: Any, change: Any) -> None:
         if next(writes) >= 2:
             raise JournalError("the disk is full")
-        SqliteJournal.write(journal, lease, change)
+        SqlJournal.write(journal, lease, change)
 
     monkeypatch.setattr(journal, "write", full)
     handed: list[str] = []
@@ -294,7 +289,6 @@ def test_when_the_journal_fails_nothing_more_is_acknowledged(tmp_path: Path, mon
     again = processor(journal).execute(inputs(1, 2, 3, 4), context=ExecutionContext(previous_run_id=runs(journal)[0]))
     assert again.output == [3, 5, 7, 9]
     assert {value for name, value in ran if name == "double"} == {3, 4}
-    journal.close()
 
 
 def runs(journal: Any) -> list[str]:
@@ -313,23 +307,21 @@ def test_prune_keeps_the_latest_and_forgets_the_rest(journal: Any) -> None:
     assert processor(journal).resume().output == [3, 5]
 
 
-def test_runs_of_many_processes_on_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_runs_of_many_processes_do_not_disturb_each_other(shared_store: Store) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(str(tmp_path / "runs.db"), name)) for name in "abcd"]
+    journal = shared_store()
+    writers = [context.Process(target=write_many, args=(journal, name)) for name in "abcd"]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
 
-    journal = SqliteJournal(tmp_path / "runs.db")
     outcomes = sum(len(list(journal.outcomes(run.batch))) for run in journal.runs())
-    journal.close()
     assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
     assert outcomes == 4 * 100
 
 
-def write_many(path: str, name: str) -> None:
-    journal = SqliteJournal(path)
+def write_many(journal: SqlJournal, name: str) -> None:
     journal.group_s = 0.0
     assert Processor(name=name, pipeline=double, journal=journal).execute(inputs(*range(100))).success
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from pipeline import (
     Processor,
     ProcessorInput,
     Selection,
-    SqliteJournal,
     step,
 )
+from pipeline.journal.sql import SqlJournal
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 RUNNERS: dict[str, Callable[[], Runner]] = {
@@ -37,10 +37,8 @@ def runner(request: pytest.FixtureRequest) -> Runner:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    made = SqliteJournal(tmp_path / "runs.db")
-    yield made
-    made.close()
+def journal(shared_journal: SqlJournal) -> SqlJournal:
+    return shared_journal
 
 
 Job = tuple[str, int]

@@ -35,6 +35,7 @@ from pipeline import (
     Pipeline,
     Plan,
     PlannedInput,
+    PostgresJournal,
     ProcessingResult,
     Processor,
     ProcessorInput,
@@ -665,6 +666,7 @@ async def executed() -> dict[str, Any] | None:
 # ---- going on: all, a part, edited, in the background, from a journal ------------------------------
 
 journal: Journal = SqliteJournal("runs.db", sync="power")
+shared: Journal = PostgresJournal("postgresql://db.example.org/batches", "input", schema="statements", sync="process")
 remembered = Processor(
     pipeline=statement,
     aggregate=merge_factors,

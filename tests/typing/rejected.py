@@ -30,6 +30,7 @@ from pipeline import (
     Outcome,
     Payload,
     Pipeline,
+    PostgresJournal,
     ProcessingResult,
     Processor,
     ProcessorInput,
@@ -533,6 +534,9 @@ ThreadRunner().run(len, ["one"])[0].upper()  # type: ignore[attr-defined]  # pyr
 SqliteJournal()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 SqliteJournal(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SqliteJournal("runs.db", "always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+PostgresJournal(5432)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+PostgresJournal("host=db", "input", "runs")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+PostgresJournal("host=db", sync="always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Registry().register(Fraction, wire=str, to_wire=len, from_wire=Fraction)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Registry().register(Fraction, wire=str, to_wire=str)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Processor(pipeline=statement, registry=Registry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
