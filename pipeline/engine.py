@@ -138,8 +138,9 @@ def work_of(program: Program, on_loop: bool) -> Callable[[Start], Any]:
 
 def run_one(program: Program, start: Start) -> Trace:
     """Take one input through the steps that remain. Never raises, whatever a step does."""
+    _, index, value = start
     clock_ns = [perf_counter_ns()]
-    return walk(program.calls, start[1], start[2], clock_ns)
+    return walk(program.calls, index, value, clock_ns)
 
 
 def run_guarded(program: Program, start: Start) -> Trace:

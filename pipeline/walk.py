@@ -152,6 +152,7 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
     """
     before: Snapshot = None
     first: Snapshot = None
+    immutable = IMMUTABLE
     attempts: tuple[Attempt | Note, ...] = ()
     may_change = type(value) not in IMMUTABLE
     if start:
@@ -174,8 +175,10 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
             return stop(call, error, value, (before, first, attempts)), clock_ns, ()
         clock_ns.append(clock())
         kind = type(answer)
-        if kind in IMMUTABLE:  # the commonest first: a plain value that no step can change
-            value, before, may_change = answer, None, False
+        if kind in immutable:  # the commonest first: a plain value that no step can change
+            value = answer
+            if may_change:
+                before, may_change = None, False
             continue
         if kind is Success:
             value = answer._inner_value  # what unwrap() returns, without the call
