@@ -269,7 +269,10 @@ class RunInProgress:
         state = "succeeded" if success else "stopped" if self.stopped else "failed"
         if isinstance(self.broken, JournalError):
             self.recorder.abandon()
-        self.recorder.finish(state, self.stopped, self.metrics())
+        try:
+            self.recorder.finish(state, self.stopped, self.metrics())
+        except JournalError as error:
+            self.fail(error)
         tell_finish(self, success)
 
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:

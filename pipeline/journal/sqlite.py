@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.codec import Cipher
@@ -145,6 +146,8 @@ def settle(connection: sqlite3.Connection, path: str, sync: Sync) -> None:
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'power' else 'NORMAL'}")
     if version < len(steps):
         _migrate(connection, path)
+    if sync == "power":
+        _leave_no_doubt(connection)
 
 
 def _version(connection: sqlite3.Connection, path: str, ours: int) -> int:
@@ -174,6 +177,17 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
+def _leave_no_doubt(connection: sqlite3.Connection) -> None:
+    """Write what the log holds into the file, and start the log anew.
+
+    A process fails to sync the log and ends. The system takes the pages for written all the same, shows them to the
+    next process, and never writes them. Its commits would follow them in the log, and be lost with them.
+    """
+    connection.execute("PRAGMA fullfsync = ON")  # where the system's fsync leaves the data in the drive's cache
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Lift the schema to this version in one transaction; whoever comes second finds it done."""
     steps = schema("sqlite_schema")
@@ -186,5 +200,6 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA user_version = {len(steps)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # SQLite has rolled back already after most errors; those are the ones to tell
+            connection.execute("ROLLBACK")
         raise
