@@ -24,6 +24,7 @@ class Database(ABC):
     """
 
     sql: Mapping[str, str]
+    is_shared: bool = False
 
     def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
         if durability != "input":

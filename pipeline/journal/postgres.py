@@ -60,9 +60,7 @@ _CURES = {  # by SQLSTATE or the first letters of one, the more exact first
     "57": "the server is stopping or starting: resume when it is there",
 }
 
-_LOST = (
-    "are server, database, user and password right, and does it run? Resume when it does: what was committed is kept"
-)
+_LOST = "does the server run, and are database, user and password right? What was committed is kept: then resume"
 
 _DAMAGED = ("XX001", "XX002")
 """The server's own words for a damaged table or index."""
@@ -87,6 +85,8 @@ class PostgresJournal(SqlJournal, KeptResults):
         ...
     pipeline.errors.InvalidSetting: schema='my runs': use up to 63 of a-z, 0-9 and _, not a digit first
     """
+
+    is_shared: bool = True
 
     def __init__(
         self,

@@ -68,6 +68,11 @@ class Journal(Protocol):
         """Where it is, for messages."""
         ...
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may take part: they know by ``beat`` alone that the owner of a run lives."""
+        ...
+
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one.
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from pipeline.errors import JournalError, UnknownRun
+from pipeline.journal.heartbeat import HEART
 from pipeline.journal.owner import LIVE
 from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
@@ -125,6 +126,8 @@ class Recorder:
             self.slots = {}
         self.lease = self.journal.begin(self.row, previous, lambda lease: self._inputs_of(lease, items))
         self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
+        if self.journal.is_shared:
+            HEART.start(self.journal, self.lease)
 
     def _inputs_of(self, lease: Lease, items: Items | None) -> Iterator[Change]:
         self.lease = lease
@@ -231,6 +234,7 @@ class Recorder:
         if self.finished:
             return
         self.finished = True
+        HEART.stop(self.lease)
         try:
             detail = write_detail(msgspec.structs.replace(self.detail, stopped=stopped, metrics=metrics))
             self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))

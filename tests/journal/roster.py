@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -16,6 +18,7 @@ import pytest
 
 from pipeline import MemoryJournal, PostgresJournal, SqliteJournal
 from pipeline.journal.sql import SqlJournal
+from tests.journal.servers import Proxy, Server, programs
 
 
 class Store(ABC):
@@ -97,6 +100,11 @@ class InPostgres(Store):
     def journal(self) -> SqlJournal:
         return PostgresJournal(self.dsn, schema=self.schema)
 
+    def one(self, sql: str) -> Any:
+        """The first column of the first row."""
+        with psycopg.connect(self.dsn, options=f"-c search_path={self.schema}") as connection:
+            return (connection.execute(sql.encode()).fetchone() or [None])[0]
+
     def execute(self, sql: str) -> None:
         with psycopg.connect(self.dsn, autocommit=True, options=f"-c search_path={self.schema}") as connection:
             connection.execute(sql.encode())
@@ -111,6 +119,27 @@ class InPostgres(Store):
         super().close()
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A PostgreSQL that the test may stop; in CI its programs are there, or the test fails."""
+    found = programs()
+    if found is None:
+        refuse = pytest.fail if "CI" in os.environ else pytest.skip
+        refuse("no pg_ctl: install PostgreSQL, as Debian's 'postgresql' does")
+    made = Server(found)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def proxy(postgres_dsn: str) -> Iterator[Proxy]:
+    """A way to the server that the test may cut."""
+    made = Proxy(postgres_dsn)
+    yield made
+    made.cut()
 
 
 Stores = Callable[[str], Store]
