@@ -7,15 +7,23 @@ resumes it, a slot is an input's number within it.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from zlib import crc32
 
 SLOTS = 2**32
 """How many inputs a batch may have."""
 
-T = TypeVar("T", bound="tuple[Any, ...]")
+T = TypeVar("T", bound="Record")
 
 Row: TypeAlias = tuple[Any, ...]
+
+
+class Record(Protocol):
+    """A row that knows its checksum."""
+
+    def checksum(self) -> int:
+        """Of every column."""
+        ...
 
 
 class Mismatch(ValueError):
@@ -49,8 +57,15 @@ class InputRow(NamedTuple):
             data,
             fingerprint,
             problem and _written(problem),
-            _sum(self, data),
+            self.checksum(),
         )
+
+    def checksum(self) -> int:
+        """Of every column."""
+        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = self
+        size = None if data is None else len(data)
+        ids = f"{number!r}, {place!r}, {input_id!r}, {account_id!r}, {underwriting_id!r}"
+        return _sum(f"[{ids}, {size}, {fingerprint!r}, {problem!r}]", data)
 
     @classmethod
     def read(cls, row: Row) -> InputRow:
@@ -58,7 +73,7 @@ class InputRow(NamedTuple):
         input_id, account_id, underwriting_id = map(_read, row[2:5])
         texts = (input_id or "", account_id, underwriting_id)
         found = cls(row[0], row[1], *texts, row[5], row[6], _read(row[7]))
-        return _checked(found, row[-1], found.data)
+        return _checked(found, row[-1])
 
 
 class OutcomeRow(NamedTuple):
@@ -79,14 +94,20 @@ class OutcomeRow(NamedTuple):
     def row(self) -> Row:
         """The values of its columns."""
         number, run, status, step, data, detail, fingerprint, problem = self
-        texts = (step and _written(step), data, detail, fingerprint, problem and _written(problem))
-        return (number, run, status, *texts, _sum(self, data, detail))
+        told = problem and _written(problem)
+        return (number, run, status, step and _written(step), data, detail, fingerprint, told, self.checksum())
+
+    def checksum(self) -> int:
+        """Of every column."""
+        number, run, status, step, data, detail, fingerprint, problem = self
+        sizes = f"{None if data is None else len(data)}, {None if detail is None else len(detail)}"
+        return _sum(f"[{number!r}, {run!r}, {status!r}, {step!r}, {sizes}, {fingerprint!r}, {problem!r}]", data, detail)
 
     @classmethod
     def read(cls, row: Row) -> OutcomeRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
         found = cls(row[0], row[1], row[2], _read(row[3]), row[4], row[5], row[6], _read(row[7]))
-        return _checked(found, row[-1], found.data, found.detail)
+        return _checked(found, row[-1])
 
 
 class AttemptsRow(NamedTuple):
@@ -98,12 +119,16 @@ class AttemptsRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        return (*self, _sum(self, self.detail))
+        return (*self, self.checksum())
+
+    def checksum(self) -> int:
+        """Of every column."""
+        return _sum(f"[{self.id!r}, {self.run!r}, {len(self.detail)}]", self.detail)
 
     @classmethod
     def read(cls, row: Row) -> AttemptsRow:
         """The record in a row that begins with the row's own number; ``Mismatch`` when it is not what was written."""
-        return _checked(cls(row[1], row[2], row[3]), row[-1], row[3])
+        return _checked(cls(row[1], row[2], row[3]), row[-1])
 
 
 class RunRow(NamedTuple):
@@ -125,15 +150,17 @@ class RunRow(NamedTuple):
     def row(self) -> Row:
         """The values of its columns but its number, which the database gives."""
         texts = map(_written, self[2:4])
-        return (self.batch, *texts, *self[4:], _sum(self[1:], self.detail))
+        return (self.batch, *texts, *self[4:], self.checksum())
+
+    def checksum(self) -> int:
+        """Of every column but its number."""
+        return _sum(repr([*self[1:-1], len(self.detail)]), self.detail)
 
     @classmethod
     def read(cls, row: Row) -> RunRow:
         """The record in a row; ``Mismatch`` when it is not what was written."""
         found = cls(row[0], row[1], _read(row[2]) or "", _read(row[3]) or "", *row[4:9])
-        if _sum(found[1:], found.detail) != row[-1]:
-            raise Mismatch
-        return found
+        return _checked(found, row[-1])
 
 
 def slot_range(batch: int) -> tuple[int, int]:
@@ -141,20 +168,23 @@ def slot_range(batch: int) -> tuple[int, int]:
     return batch * SLOTS, (batch + 1) * SLOTS
 
 
-def _checked(record: T, checksum: int, *blobs: bytes | None) -> T:
-    if _sum(record, *blobs) != checksum:
+def _checked(record: T, checksum: int) -> T:
+    if record.checksum() != checksum:
         raise Mismatch
     return record
 
 
-def _sum(parts: tuple[Any, ...], *blobs: bytes | None) -> int:
-    """A checksum over every column: those that hold bytes as they are, all else as Python prints it."""
-    total, texts = 0, list(parts)
+def _sum(told: str, *blobs: bytes | None) -> int:
+    """A checksum over the columns that hold bytes, as they are, and the list of all as Python prints it.
+
+    In that list, bytes are their length. It is written out where there are many rows, because a list made of
+    the columns, only to be printed, costs twice as much.
+    """
+    total = 0
     for blob in blobs:
         if blob is not None:
             total = crc32(blob, total)
-            texts[texts.index(blob)] = len(blob)
-    return crc32(repr(texts).encode("ascii", "backslashreplace"), total)
+    return crc32(told.encode("ascii", "backslashreplace"), total)
 
 
 _UNSTORABLE = re.compile("[\\\\\x00\ud800-\udfff]")
