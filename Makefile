@@ -93,6 +93,10 @@ campaign: .venv/tests.stamp ## the long tier: kills, crashes and schedules by th
 bench: .venv/bench.stamp ## ratios against the contenders
 	$(BIN)/python -m tests.benchmarks
 
+.PHONY: bench-durable
+bench-durable: .build/durable.stamp ## what remembering costs, beside DBOS, LangGraph, diskcache and joblib: five minutes
+	.build/durable/bin/python -m tests.benchmarks.durable
+
 ##@ Build it
 
 .PHONY: docs
@@ -127,4 +131,10 @@ $(BIN)/python: | .tools/bin/uv
 .venv/%.stamp:
 	$(INSTALL) --require-hashes -r $<
 	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.build/durable.stamp: tests/benchmarks/durable/requirements.txt | .tools/bin/uv # apart: a lot that nothing else needs
+	$(UV) venv --quiet --clear --python "$(PYTHON)" .build/durable
+	$(UV) pip install --quiet --python .build/durable --require-hashes -r $<
+	$(UV) pip install --quiet --python .build/durable --no-deps --no-build-isolation --editable .
 	@touch $@
