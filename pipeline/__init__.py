@@ -17,6 +17,7 @@ from returns.result import Failure, Result, Success
 
 from pipeline.aggregate import Aggregate, Merged, collect, merge_factors
 from pipeline.baseprocessor import BaseProcessor
+from pipeline.batchstep import batch_step
 from pipeline.compose import Pipeline, StepFailure
 from pipeline.configurable import configurable
 from pipeline.deadletters import read_failures
@@ -40,6 +41,7 @@ from pipeline.errors import (
     UnknownInput,
     UnknownRun,
     UnknownStep,
+    WrongResults,
 )
 from pipeline.events import Event, Observer
 from pipeline.handle import Progress, RunHandle
@@ -129,6 +131,8 @@ __all__ = [
     "UnknownInput",
     "UnknownRun",
     "UnknownStep",
+    "WrongResults",
+    "batch_step",
     "collect",
     "configurable",
     "is_failure",

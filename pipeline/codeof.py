@@ -34,6 +34,8 @@ def _digest(step: Step[Any, Any, Any]) -> str | None:
 
 
 def _seen(step: Step[Any, Any, Any]) -> fingerprint.CodeFingerprint:
-    """The fingerprint of a step's code; a fault that a test put in its place has no say in it."""
-    fn = getattr(step.fn, "stands_for", step.fn)
+    """The fingerprint of a step's code; a fault that a test put in its place, or a batch, has no say in it."""
+    fn: Any = step.fn
+    while hasattr(fn, "stands_for"):
+        fn = fn.stands_for
     return fingerprint.of_code(fn, version=step.version)

@@ -5,25 +5,31 @@ run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, TypeAlias, cast
+
+from returns.result import Result
 
 from pipeline.codeof import whole
-from pipeline.engine import Program, work_of
+from pipeline.engine import Program, Start, work_of
 from pipeline.errors import StopNow
 from pipeline.guard import Caching
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import results_of
 from pipeline.model import ProcessorInput
 from pipeline.run import Arrival, RunInProgress
-from runners import Runner
+from pipeline.stages import Stages, has_batches
+from pipeline.walk import Trace
+from runners import Crash, Runner
+from runners.protocol import stepped_in_threads
 
 Items = Iterable[ProcessorInput[Any]]
+Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
 
 
 def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
     """Every input with its outcome, as they finish. Whatever happens, none is left out."""
-    stream = runner.stream(cast("Any", _work(run, runner)), run.starts(inputs))
+    stream = _results(run, runner, run.starts(inputs))
     with asking_to_stop(run.interrupt):
         try:
             for position, result in stream:
@@ -39,7 +45,7 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
 
 async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncIterator[Arrival]:
     """``arrivals`` on an event loop."""
-    stream = runner.astream(_work(run, runner), run.starts(inputs))
+    stream = _aresults(run, runner, run.starts(inputs))
     try:
         async for position, result in stream:
             for arrival in run.take(position, result):
@@ -52,8 +58,24 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
         yield arrival
 
 
-def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
-    """What the runner maps over the starts."""
+def _results(run: RunInProgress, runner: Runner, starts: Iterator[Start]) -> Iterator[Ended]:
+    """One stream of the runner; one for each stage, where inputs meet at batch steps."""
+    program = _program(run, runner)
+    if has_batches(run.pipeline):
+        return Stages(runner, program, lambda: run.stopped).results(starts)
+    return runner.stream(cast("Any", work_of(program, on_loop=runner.awaits)), starts)
+
+
+def _aresults(run: RunInProgress, runner: Runner, starts: Iterator[Start]) -> AsyncIterator[Ended]:
+    program = _program(run, runner)
+    if has_batches(run.pipeline):
+        stages = Stages(runner.on_this_loop(), program, lambda: run.stopped)
+        return stepped_in_threads(stages.results(starts))
+    return runner.astream(work_of(program, on_loop=runner.awaits), starts)
+
+
+def _program(run: RunInProgress, runner: Runner) -> Program:
+    """How the steps are called on this runner."""
     run_id, pulse = run.context.run_id or "", type(runner).pulse
     program = Program(
         run.pipeline,
@@ -65,7 +87,7 @@ def _work(run: RunInProgress, runner: Runner) -> Callable[..., Any]:
         caching=_caching(run, runner),
     )
     run.on_stop = program.stop
-    return work_of(program, on_loop=runner.awaits)
+    return program
 
 
 def _caching(run: RunInProgress, runner: Runner) -> Caching:

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from sys import maxsize
 from threading import Thread
 from time import perf_counter_ns
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
@@ -22,6 +22,8 @@ from pipeline.guard import REAL, Caching, Guard, Supplies, Timing, guarded, shar
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS, StepContext
 from pipeline.walk import Call, Trace, Waiting, walk
+
+T = TypeVar("T")
 
 Start: TypeAlias = tuple[str, int, Any]
 """What a worker gets: ``input_id``, index of the first step to run, and the value that enters it."""
@@ -56,6 +58,7 @@ class Program:
         """``stopping`` says whether the run was stopped; in other processes, ``stop`` does."""
         self.pipeline: Pipeline[Any, Any, Any] = pipeline
         self.names: tuple[str, ...] = pipeline.names
+        self.end: int = len(pipeline)
         self.is_async: bool = pipeline.is_async
         self.is_guarded: bool = any(step.policies.guarded for step in pipeline)
         self.run_id = run_id
@@ -87,31 +90,54 @@ class Program:
         if self.supplies.shared is not None:
             self.supplies.shared.stop()
 
+    def part(self, start: int, end: int) -> Program:
+        """The steps from ``start`` up to ``end``, as a part of the same run: what all inputs share is the same."""
+        part = object.__new__(Program)
+        part.__dict__.update(self.__dict__)
+        part.__dict__.pop("threaded_calls", None)
+        part.end = end
+        part.is_async = any(step.is_async for step in self.pipeline.steps[start:end])
+        part.calls = self.calls[:end]
+        return part
+
     def _calls(self) -> tuple[Call, ...]:
-        return tuple(self._call(place, step, in_thread=False) for place, step in enumerate(self.pipeline))
+        return tuple(self._call(place, step, in_thread=False) for place, step in enumerate(self._steps))
+
+    @property
+    def _steps(self) -> tuple[Step[Any, Any, Any], ...]:
+        return self.pipeline.steps[: self.end]
 
     @cached_property
     def threaded_calls(self) -> tuple[Call, ...]:
         """The steps ready to be called on an event loop: sync ones in a thread each."""
-        return tuple(self._call(place, step, in_thread=True) for place, step in enumerate(self.pipeline))
+        return tuple(self._call(place, step, in_thread=True) for place, step in enumerate(self._steps))
 
     def _call(self, place: int, step: Step[Any, Any, Any], in_thread: bool) -> Call:
         """A step under all that stands around its call, innermost first."""
-        fn: Callable[[Any], Any] = step.fn
+        fn, waits = self._ready(place, step, _with_context(step.fn) if step.wants_context else step.fn, in_thread)
+        if step.policies.guarded:
+            fn = guarded(self._guard(place, step, fn, waits))
+        elif waits:
+            fn = _awaited(fn)
+        return Call(place, step, fn)
+
+    def guard_of(self, place: int, fn: Callable[[Any], Any], in_thread: bool) -> Guard:
+        """The guard of a step whose function is ``fn`` here: that of a batch step takes many inputs."""
+        step = self.pipeline[place]
+        return self._guard(place, step, *self._ready(place, step, fn, in_thread))
+
+    def _ready(
+        self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any], in_thread: bool
+    ) -> tuple[Callable[[Any], Any], bool]:
+        """The function as it is called where this is, and whether it gives something to await."""
         limit_s = step.policies.timeout_s
-        if step.wants_context:
-            fn = _with_context(step.fn)
         waits = step.is_async or (in_thread and limit_s is None)
         if waits and not step.is_async:
             fn = _in_thread(fn)
         if self.pulse is not None:
             grace_s = CANCEL_S if step.is_async else 0.0
             fn = _pulsing(fn, self.pulse, place, None if limit_s is None else limit_s + grace_s)
-        if step.policies.guarded:
-            fn = guarded(self._guard(place, step, fn, waits))
-        elif waits:
-            fn = _awaited(fn)
-        return Call(place, step, fn)
+        return fn, waits
 
     def _guard(self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any], waits: bool) -> Guard:
         pause = partial(self.pulse, place, None) if self.pulse is not None else bool
@@ -175,15 +201,16 @@ PASSING = (StopNow, asyncio.CancelledError)
 
 def run_to_its_end(program: Program, start: Start) -> Trace:
     """``run_one`` for async steps on a runner without an event loop: a loop of their own per input."""
-    return _run_to_the_end(arun_one(program, start, program.calls))
+    return to_the_end(arun_one(program, start, program.calls))
 
 
-def _run_to_the_end(coroutine: Coroutine[Any, Any, Trace]) -> Trace:
+def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives, from a loop of its own, also where one is running in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    answers: list[Trace] = []
+    answers: list[T] = []
     context = copy_context()
     thread = Thread(target=lambda: answers.append(context.run(asyncio.run, coroutine)))
     thread.start()

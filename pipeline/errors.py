@@ -102,6 +102,10 @@ class ForgottenReturn(TypeError):
     """What a step fails with when it returned ``None`` although its declared output is not optional."""
 
 
+class WrongResults(TypeError):
+    """What the inputs of a call of a batch step fail with when it did not return one result for each value."""
+
+
 class RunFailed(PipelineError, RuntimeError):
     """The run could not go on; ``result`` holds every outcome so far, and what did not run as ``NotRun``.
 

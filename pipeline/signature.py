@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -34,10 +34,36 @@ def input_type(fn: Callable[..., Any]) -> Any:
 
 def output_type(fn: Callable[..., Any]) -> Any:
     """The declared type of a success: ``B`` of ``Result[B, E]`` or of a plain return, or ``UNREAD``."""
+    return _success_of(_returned(fn))
+
+
+def item_types(fn: Callable[..., Any]) -> tuple[Any, Any]:
+    """The declared types of the items of the list that ``fn`` takes, and of the successes in the one that it gives.
+
+    >>> def lengths(texts: list[str]) -> list[Result[int, str]]: ...
+    >>> item_types(lengths)
+    (<class 'str'>, <class 'int'>)
+    """
+    output = item_of(_returned(fn))
+    may_be_result = any(get_origin(part) is Result for part in get_args(output))
+    return item_of(input_type(fn)), UNREAD if may_be_result else _success_of(output)
+
+
+def _returned(fn: Callable[..., Any]) -> Any:
     declared = _hints(fn).get("return", UNREAD)
     origin = get_origin(declared)
-    if isinstance(origin, type) and issubclass(origin, Awaitable):
-        declared = get_args(declared)[-1]
+    is_awaited = isinstance(origin, type) and issubclass(origin, Awaitable)
+    return get_args(declared)[-1] if is_awaited else declared
+
+
+def item_of(declared: Any) -> Any:
+    """The type of the items of a declared list, or ``UNREAD``."""
+    origin = get_origin(declared)
+    is_sequence = isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping)
+    return get_args(declared)[0] if is_sequence else UNREAD
+
+
+def _success_of(declared: Any) -> Any:
     if get_origin(declared) is Result:
         declared = get_args(declared)[0]
     return UNREAD if _is_open(declared) else declared

@@ -9,14 +9,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Self, TypeVar
 
 from returns.result import Result
 
 from runners.errors import RunnerError, is_count
 from runners.flight import Answer, Flight
-from runners.protocol import Crash
+from runners.protocol import Crash, Runner
 from runners.streaming import StreamRunner
 from runners.thread import ThreadRunner
 
@@ -63,6 +63,20 @@ class AsyncRunner(StreamRunner):
             return self._threads.stream(_Plain(func), inputs)
         return self._stream(func, inputs)
 
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        if not is_coroutine_function(func):
+            return self._threads.ticking(_Plain(func), inputs, every_s)
+        return self._stream(func, inputs, every_s)
+
+    def on_this_loop(self) -> Runner:
+        """The same runner, but ``stream`` awaits in the event loop that is running here, and is for other threads."""
+        bound = AsyncRunner(self._max_concurrency)
+        bound._loop = _GivenLoop(asyncio.get_running_loop())
+        return bound
+
     async def astream(
         self, func: Callable[[T], Any], inputs: Iterable[T]
     ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
@@ -87,13 +101,16 @@ class AsyncRunner(StreamRunner):
         if flight.error is not None:
             raise flight.error
 
-    def _stream(self, func: Callable[[Any], Any], inputs: Iterable[Any]) -> Iterator[Answer]:
+    def _stream(self, func: Callable[[Any], Any], inputs: Iterable[Any], every_s: float | None = None) -> Iterator[Any]:
         answers: SimpleQueue[Answer | None] = SimpleQueue()
         with self._loop.running() as loop:
             flight = Flight(loop, func, inputs, self._max_concurrency, answers.put)
             flight.feeder.start()
             try:
-                while (answer := answers.get()) is not None:
+                while (answer := _next_of(answers, every_s)) is not None:
+                    if answer is _NOTHING:
+                        yield None
+                        continue
                     flight.taken()
                     yield answer
             finally:
@@ -154,6 +171,16 @@ class _Plain:
         return result
 
 
+_NOTHING: Any = object()
+
+
+def _next_of(answers: SimpleQueue[Answer | None], every_s: float | None) -> Any:
+    try:
+        return answers.get(timeout=every_s)
+    except Empty:
+        return _NOTHING
+
+
 class _LoopThread:
     """An event loop in a thread, there while somebody holds it."""
 
@@ -198,6 +225,20 @@ class _LoopThread:
             self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+class _GivenLoop(_LoopThread):
+    """An event loop that somebody else runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._given = loop
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        return self._given
+
+    def leave(self) -> None:
+        """Nothing: it is not ours to stop."""
 
 
 def _run_loop(ready: SimpleQueue[asyncio.AbstractEventLoop]) -> None:

@@ -71,10 +71,11 @@ class Batch(Generic[T, R]):
 
     # ---- the consumer's side ----
 
-    def answers(self, recruit: Callable[[], None]) -> Iterator[list[tuple[int, Any]]]:
+    def answers(self, recruit: Callable[[], None], every_s: float | None = None) -> Iterator[list[tuple[int, Any]]]:
         """Start the first worker and yield what inputs came to, all that is there; then raise what the iterable raised.
 
         Answers count as taken, and make room for more inputs, when the consumer comes back.
+        With ``every_s`` there is an empty list when nothing came for so many seconds.
         """
         self._start_worker(recruit)
         take = self.finished.popleft
@@ -86,7 +87,9 @@ class Batch(Generic[T, R]):
                     self._wake()
             if self.ended == self.started:
                 break
-            self.ended += self._listen()
+            self.ended += self._listen(every_s)
+            if every_s is not None and not self.finished:
+                yield []
         if self.error is not None:
             raise self.error
 
@@ -99,10 +102,10 @@ class Batch(Generic[T, R]):
         while self.ended < self.started:
             self.ended += self.bell.get()
 
-    def _listen(self) -> bool:
+    def _listen(self, every_s: float | None) -> bool:
         """Wait for the bell. A slow input inside a chunk must not hold back the finished ones before it."""
         try:
-            return self.bell.get(timeout=LOOK_S if any(self.chunks) else None)
+            return self.bell.get(timeout=min(every_s or LOOK_S, LOOK_S) if any(self.chunks) else every_s)
         except Empty:
             return False
 

@@ -94,19 +94,28 @@ class ExecutorRunner(StreamRunner):
         Closing the stream cancels what has not begun and waits for what has.
         Raises ``RunnerError`` at once if ``func`` has to be pickled and cannot be.
         """
+        return self._on_executor(func, inputs, None)
+
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        return self._on_executor(func, inputs, every_s)
+
+    def _on_executor(self, func: Callable[[Any], Any], inputs: Iterable[Any], every_s: float | None) -> Iterator[Any]:
         if not self.crosses_processes:
-            return self._stream(_InThreads, InPlace(), func, inputs)
+            return self._stream(_InThreads, InPlace(), func, inputs, every_s)
         wire = Pickled(dumps_for(self._source))
-        return self._stream(_InProcesses, wire, pickle_function(func, wire.dumps), inputs)
+        return self._stream(_InProcesses, wire, pickle_function(func, wire.dumps), inputs, every_s)
 
     def _stream(
-        self, fleet: type[_Fleet], wire: Wire, function: Any, inputs: Iterable[Any]
-    ) -> Iterator[tuple[int, Result[Any, Crash]]]:
+        self, fleet: type[_Fleet], wire: Wire, function: Any, inputs: Iterable[Any], every_s: float | None
+    ) -> Iterator[Any]:
         supply = self._held or Supply(self._source)
         chunk_s = 0.0 if self._deliver_each else CHUNK_S
         owned = supply is not self._held
         with Window(fleet(supply, wire, function, self.workers, chunk_s, owned), inputs) as window:
-            yield from window.results()
+            yield from window.results(every_s)
 
     def __enter__(self) -> Self:
         """Keep one executor from here on until the outermost ``with`` ends."""

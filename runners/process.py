@@ -98,6 +98,12 @@ class ProcessRunner(StreamRunner):
         """
         return _results(self._batches(func, inputs))
 
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        return _results(self._batches(func, inputs, every_s))
+
     def run(self, func: Callable[[T], R], inputs: Iterable[T]) -> list[R]:
         """Apply ``func`` to every input and return the results in input order.
 
@@ -115,11 +121,13 @@ class ProcessRunner(StreamRunner):
                 results[first : first + len(values)] = values
         return results
 
-    def _batches(self, func: Callable[[T], R], inputs: Iterable[T]) -> Generator[Batch, None, None]:
-        return self._work(name_of(func), pickle_function(func), Feed(inputs))
+    def _batches(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float | None = None
+    ) -> Generator[Batch, None, None]:
+        return self._work(name_of(func), pickle_function(func), Feed(inputs), every_s)
 
-    def _work(self, name: str, function: bytes, feed: Feed) -> Generator[Batch, None, None]:
-        limits = Limits(self._options.timeout, self._options.crash_retries)
+    def _work(self, name: str, function: bytes, feed: Feed, every_s: float | None) -> Generator[Batch, None, None]:
+        limits = Limits(self._options.timeout, self._options.crash_retries, every_s)
         with self._staff.borrow() as team:
             yield from Stream(team, name, function, feed, limits).batches()
 
@@ -163,9 +171,11 @@ def _rebuild(options: _Options) -> ProcessRunner:
     return ProcessRunner(**msgspec.structs.asdict(options))
 
 
-def _results(batches: Generator[Batch, None, None]) -> Iterator[tuple[int, Result[Any, Crash]]]:
+def _results(batches: Generator[Batch, None, None]) -> Iterator[Any]:
     with closing(batches):
         for first, values, crashes in batches:
+            if not values:
+                yield None
             for position, value in enumerate(values, first):
                 crash = crashes.get(position)
                 yield position, Success(value) if crash is None else Failure(crash)

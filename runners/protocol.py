@@ -7,7 +7,8 @@ A runner knows nothing of pipelines.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any, ClassVar, TypeVar
 
 from returns.result import Result
@@ -53,23 +54,42 @@ class Runner(ABC):
         self, func: Callable[[T], Any], inputs: Iterable[T]
     ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
         """``stream`` for a caller that must not block its event loop; this default steps it in a thread."""
-        from asyncio import create_task, shield, to_thread, wait  # 100 ms of import that most runs never need
-
-        stream = self.stream(func, inputs)
-        step = None
-        try:
-            while True:
-                step = create_task(to_thread(next, stream, None))
-                item = await shield(step)
-                if item is None:
-                    break
+        async with aclosing(stepped_in_threads(self.stream(func, inputs))) as stream:
+            async for item in stream:
                 yield item
-        finally:
-            if step is not None and not step.done():  # cancelled: the thread is still in the stream, so it cannot close
-                await wait([step])
-            close = getattr(stream, "close", None)
-            if close is not None:
-                await to_thread(close)
+
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` that gives its consumer a turn, as ``None``, when nothing has finished for ``every_s`` seconds.
+
+        This default gives none.
+        """
+        return self.stream(func, inputs)
+
+    def on_this_loop(self) -> Runner:
+        """The runner whose ``stream`` awaits in the event loop that is running here, where it awaits at all."""
+        return self
+
+
+async def stepped_in_threads(stream: Iterator[T]) -> AsyncGenerator[T]:
+    """``stream`` for an event loop, which is not blocked: each step of it is made in a thread."""
+    from asyncio import create_task, shield, to_thread, wait  # 100 ms of import that most runs never need
+
+    step = None
+    try:
+        while True:
+            step = create_task(to_thread(next, stream, None))
+            item = await shield(step)
+            if item is None:
+                break
+            yield item
+    finally:
+        if step is not None and not step.done():  # cancelled: the thread is still in the stream, so it cannot close
+            await wait([step])
+        close = getattr(stream, "close", None)
+        if close is not None:
+            await to_thread(close)
 
 
 class _Guarded:

@@ -62,6 +62,13 @@ class ThreadRunner(StreamRunner):
         """
         return self._results(Batch(func, inputs, self._max_workers))
 
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        for answers in self._answers(Batch(func, inputs, self._max_workers), every_s):
+            yield from _opened(answers) if answers else (None,)
+
     def run(self, func: Callable[[T], R], inputs: Iterable[T]) -> list[R]:
         """Apply ``func`` to every input and return the results in input order; what ``func`` raises is raised."""
         batch, results = Batch(func, inputs, self._max_workers), dict[int, Any]()
@@ -73,10 +80,9 @@ class ThreadRunner(StreamRunner):
 
     def _results(self, batch: Batch[T, R]) -> Iterator[tuple[int, Result[R, Crash]]]:
         for answers in self._answers(batch):
-            for position, value in answers:
-                yield position, Failure(value.crash) if type(value) is Raised else Success(value)
+            yield from _opened(answers)
 
-    def _answers(self, batch: Batch[T, R]) -> Iterator[list[tuple[int, Any]]]:
+    def _answers(self, batch: Batch[T, R], every_s: float | None = None) -> Iterator[list[tuple[int, Any]]]:
         context = copy_context()
 
         def recruit() -> None:
@@ -85,7 +91,7 @@ class ThreadRunner(StreamRunner):
 
         with self._crew:
             try:
-                yield from batch.answers(recruit)
+                yield from batch.answers(recruit, every_s)
             finally:
                 batch.close()
 
@@ -107,6 +113,11 @@ class ThreadRunner(StreamRunner):
 
     def __repr__(self) -> str:
         return f"ThreadRunner(max_workers={self._max_workers})"
+
+
+def _opened(answers: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Result[Any, Crash]]]:
+    for position, value in answers:
+        yield position, Failure(value.crash) if type(value) is Raised else Success(value)
 
 
 def _raise_first(answers: Iterable[tuple[int, object]]) -> None:

@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from operator import length_hint
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -84,13 +84,20 @@ class Window(AbstractContextManager["Window"]):
         self.suspects: deque[Chunk] = deque()
         self.unsent: list[Ended] = []
 
-    def results(self) -> Iterator[Ended]:
-        """Every input as it ends; then raises what the iterable raised."""
+    def results(self, every_s: float | None = None) -> Iterator[Any]:
+        """Every input as it ends; then raises what the iterable raised.
+
+        With ``every_s`` there is a ``None`` when nothing has ended for so many seconds.
+        """
         while self._send_some() or self.in_flight or self.unsent:
             while self.unsent:
                 yield self.unsent.pop()
             if self.in_flight:
-                ended = self._settled(*self._next_done())
+                done = self._next_done(every_s)
+                if done is None:
+                    yield None
+                    continue
+                ended = self._settled(*done)
                 self._send_some()
                 yield from ended
         if self.error is not None:
@@ -198,8 +205,11 @@ class Window(AbstractContextManager["Window"]):
 
     # ---- in ----
 
-    def _next_done(self) -> tuple[Chunk, Future]:
-        chunk, future = self.in_flight.pop(self.done.get())
+    def _next_done(self, every_s: float | None) -> tuple[Chunk, Future] | None:
+        try:
+            chunk, future = self.in_flight.pop(self.done.get(timeout=every_s))
+        except Empty:
+            return None
         self.bytes -= chunk.size
         return chunk, future
 

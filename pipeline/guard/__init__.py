@@ -6,21 +6,29 @@
 
 from __future__ import annotations
 
+from pipeline.guard.drive import adrive, drive
+from pipeline.guard.group import Group, Member
 from pipeline.guard.guard import Guard
 from pipeline.guard.guarded import guarded
 from pipeline.guard.results import Caching
 from pipeline.guard.shared import shared_file
 from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
+from pipeline.guard.together import together
 
 __all__ = [
     "REAL",
     "Caching",
+    "Group",
     "Guard",
+    "Member",
     "Supplies",
     "Timing",
+    "adrive",
     "check_named",
+    "drive",
     "guarded",
     "shared_file",
     "supplies_in_worker",
+    "together",
 ]

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from pipeline.guard.breaker import Breaker
+from pipeline.guard.breaker import Breaker, Ticket
 from pipeline.guard.effects import Do, Effects, Queue, Sleep
 from pipeline.guard.guard import Guard
 from pipeline.guard.results import Found, Remembered
@@ -38,9 +38,9 @@ def around(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None = 
 
     def limited(is_barred: IsBarred) -> Effects:
         calling = tries(guard, value, before, first, is_barred)
-        return calling if guard.places is None else _in_place(guard, guard.places, calling)
+        return calling if guard.places is None else in_place(guard, guard.places, calling)
 
-    calling = limited(_never) if guard.breaker is None else _behind(guard, guard.breaker, limited)
+    calling = limited(never) if guard.breaker is None else behind(guard, guard.breaker, limited, _has_failed)
     return (yield from (calling if guard.remembered is None else _remembered(guard.remembered, value, calling)))
 
 
@@ -55,31 +55,38 @@ def _remembered(remembered: Remembered, value: Any, calling: Effects) -> Effects
     return answer
 
 
-def _never(_tries: int) -> bool:
+def never(_tries: int) -> bool:
+    """Bars nothing."""
     return False
 
 
-def _behind(guard: Guard, breaker: Breaker, inner: Callable[[IsBarred], Effects]) -> Effects:
+HasFailed: TypeAlias = Callable[[Breaker, Ticket, Any], bool | None]
+"""Whether an answer says that the service has failed; ``None`` where it says nothing."""
+
+
+def behind(guard: Guard, breaker: Breaker, inner: Callable[[IsBarred], Effects], has_failed: HasFailed) -> Effects:
+    """What ``inner`` does, unless the breaker is open."""
     ticket = breaker.arrive()
     if ticket is None:
         return parked(guard, OPEN)
     answer, failed = None, None
     try:
         answer = yield from inner(lambda tries_made: breaker.bars(ticket, tries_made))
-        failed = _has_failed(breaker, answer)
+        failed = has_failed(breaker, ticket, answer)
     finally:
         notes = breaker.end(guard.step.name, ticket, failed)
     return with_notes(answer, notes)
 
 
-def _has_failed(breaker: Breaker, answer: Any) -> bool | None:
+def _has_failed(breaker: Breaker, _ticket: Ticket, answer: Any) -> bool | None:
     """Whether the service did; ``None`` where it was not asked."""
     if type(answer) is not Refusal:
         return False
     return None if answer.parked is not None else matches(breaker.policy.on, answer.error)
 
 
-def _in_place(guard: Guard, places: Places, calling: Effects) -> Effects:
+def in_place(guard: Guard, places: Places, calling: Effects) -> Effects:
+    """What ``calling`` does, in one of the places of a concurrency limit."""
     turn = places.slots.enter()
     if turn is not None:
         is_stopped = True

@@ -64,18 +64,18 @@ def tries(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None, is
     past, name = Past(), guard.step.name
     try:
         while True:
-            why_not = None if first else (yield from _turn(guard, past, is_barred))
+            why_not = None if first else (yield from turn(guard, past, is_barred))
             if why_not:
-                return _ended(guard, past, why_not)
-            answer, duration_s = first or (yield from _one_try(guard, value, len(past.attempts) + 1))
+                return ended(guard, past, why_not)
+            answer, duration_s = first or (yield from one_try(guard, value, len(past.attempts) + 1))
             first, error = None, guard.error_in(answer)
             if error is None:
                 return Tried(plain(answer), past.attempts) if past.attempts else answer
             past.add(name, answer, error, duration_s)
             value = (snapshot.copied if past.escaped else snapshot.restore)(value, before)
-            why_not = yield from _pause(guard, past, is_barred)
+            why_not = yield from pause(guard, past, is_barred)
             if why_not:
-                return _ended(guard, past, why_not)
+                return ended(guard, past, why_not)
     finally:
         TRY.set(FIRST_TRY)
 
@@ -98,7 +98,7 @@ def attempt_of(step: str, error: Any, duration_s: float, kind: FailureKind) -> A
     return Attempt(step=step, exception=exception, message=message, kind=kind, duration_s=duration_s, frames=frames)
 
 
-def _turn(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, bool, str | None]:
+def turn(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, bool, str | None]:
     """Wait until a call may start; or why it may not."""
     if guard.rate is not None:
         now = guard.timing.monotonic()
@@ -108,7 +108,8 @@ def _turn(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, boo
     return OPEN if is_barred(len(past.attempts)) else None
 
 
-def _one_try(guard: Guard, value: Any, number: int) -> Generator[Call, Any, tuple[Any, float]]:
+def one_try(guard: Guard, value: Any, number: int) -> Generator[Call, Any, tuple[Any, float]]:
+    """One call: its answer, and how long it took in seconds."""
     limit_s = guard.policies.timeout_s
     guard.budget.first_calls += number == 1
     began = guard.timing.monotonic()
@@ -117,7 +118,7 @@ def _one_try(guard: Guard, value: Any, number: int) -> Generator[Call, Any, tupl
     return answer, guard.timing.monotonic() - began
 
 
-def _pause(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, bool, str | None]:
+def pause(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, bool, str | None]:
     """Wait before the next try; or why there is none."""
     verdict = _verdict(guard, past)
     if isinstance(verdict, GiveUp):
@@ -139,7 +140,8 @@ def _verdict(guard: Guard, past: Past) -> Again | GiveUp:
     return verdict
 
 
-def _ended(guard: Guard, past: Past, why: str) -> Refusal:
+def ended(guard: Guard, past: Past, why: str) -> Refusal:
+    """There is no further try: the last one decides, or the step was never called."""
     if not past.attempts:
         return parked(guard, why)
     _LOGGER.debug("step %r is not called again: %s", guard.step.name, why)

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 from returns.result import Result, Success
 
+from pipeline.batchcall import Pairs
 from pipeline.engine import Program, Start
 from pipeline.walk import Trace
 from runners import Crash, Runner, SequentialRunner
@@ -24,6 +25,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     ``crash`` is why it did not come back, if it did not; then ``steps`` ends with the one it was in, where that
     is known. A step that its policies called several times counts once.
+    Where inputs meet at a batch step, an input is recorded there, before and behind it, each by itself.
     """
 
     input_id: str
@@ -83,11 +85,21 @@ class RecordingRunner(StreamRunner):
     def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
         """The stream of ``runner``."""
         started: dict[int, Any] = {}
-        stream: Any = self.runner.stream(func, _remembering(inputs, started))
+        return self._watched(func, started, self.runner.stream(func, _remembering(inputs, started)))
+
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """The ticking stream of ``runner``."""
+        started: dict[int, Any] = {}
+        return self._watched(func, started, self.runner.ticking(func, _remembering(inputs, started), every_s))
+
+    def _watched(self, func: Callable[..., Any], started: dict[int, Any], stream: Any) -> Iterator[Any]:
         with closing(stream):
-            for position, result in stream:
-                self._record(func, started.pop(position), result)
-                yield position, result
+            for arrived in stream:
+                if arrived is not None:
+                    self._record(func, started.pop(arrived[0]), arrived[1])
+                yield arrived
 
     async def astream(
         self, func: Callable[[T], Any], inputs: Iterable[T]
@@ -101,8 +113,13 @@ class RecordingRunner(StreamRunner):
                 yield position, result
 
     def _record(self, func: Callable[..., Any], given: Any, result: Result[Any, Crash]) -> None:
-        program = func.args[0] if isinstance(func, partial) and func.args else None
-        if isinstance(program, Program) and given[1] < len(program.names):
+        if not isinstance(func, partial) or not func.args or not isinstance(func.args[0], Program):
+            return
+        program = func.args[0]
+        if isinstance(given, list):
+            place = cast("int", func.args[1])
+            self.recorded.extend(_together(program.names[place], cast("Pairs", given), result))
+        elif given[1] < len(program.names):
             self.recorded.append(_recorded(program.names, given, result))
 
     def __enter__(self) -> Self:
@@ -130,6 +147,13 @@ def _recorded(names: tuple[str, ...], given: Start, result: Result[Any, Crash]) 
         return Recorded(input_id=input_id, value=value, steps=names[index : index + len(readings) - 1])
     crash = result.failure()
     return Recorded(input_id=input_id, value=value, steps=names[index : max(crash.mark, index - 1) + 1], crash=crash)
+
+
+def _together(step: str, given: Pairs, result: Result[Any, Crash]) -> Iterator[Recorded]:
+    """The inputs of one call of a batch step."""
+    crash = None if type(result) is Success else result.failure()
+    for input_id, value in given:
+        yield Recorded(input_id=input_id, value=value, steps=(step,), crash=crash)
 
 
 def _nothing(*_: object) -> None:

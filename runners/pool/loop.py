@@ -24,15 +24,21 @@ from runners.protocol import Crash
 
 TICK_S = 0.1
 """The slots are looked at this often, in seconds: the function may set itself a limit at any time."""
+NOTHING = Batch(0, (), {})
+"""A turn for the consumer."""
 CLOSED_S = 1.0
 """How long a worker may live on after its socket has closed, in seconds."""
 
 
 class Limits(NamedTuple):
-    """What the user allows an input: seconds, and further tries after its worker died."""
+    """What the user allows an input: seconds, and further tries after its worker died.
+
+    ``every_s`` is how many seconds the consumer waits at most before it is given a turn.
+    """
 
     timeout: float | None
     crash_retries: int
+    every_s: float | None = None
 
 
 class Stream:
@@ -57,6 +63,8 @@ class Stream:
                     if ended:
                         yield from self.bury(member)
                 yield from self.enforce_limits()
+                if self.limits.every_s is not None:
+                    yield NOTHING
                 yield from self.hand_out()
         finally:
             self.team.stop_busy()
@@ -170,7 +178,7 @@ class Stream:
     def until_next_limit(self) -> float:
         """How long to wait, in seconds, for something to happen."""
         until = min((member.next_look(self.limits.timeout) for member in self.team.members), default=0.0)
-        return min(TICK_S, until - monotonic())
+        return min(self.limits.every_s or TICK_S, TICK_S, until - monotonic())
 
 
 def _suspect(chunks: list[Chunk], position: int) -> Chunk:

@@ -53,6 +53,7 @@ from pipeline import (
     StepMetrics,
     Succeeded,
     Success,
+    batch_step,
     collect,
     configurable,
     is_failure,
@@ -389,6 +390,37 @@ assert_type(fetched(), Step[str, bytes, ApiError])
 assert_type(counted(3), Step[str, int, Never])
 assert_type(selected("a", "b", default=0), Step[dict[str, Any], dict[str, Any], str])
 assert_type(top(n=3) >> checked(5), Pipeline[list[int], int, Rejection])
+
+
+# ---- batch steps -----------------------------------------------------------------------------------
+
+
+@batch_step("embedding", max_size=32, max_wait_s=0.05)
+def embed(texts: list[str]) -> list[float]:
+    return [float(len(text)) for text in texts]
+
+
+@batch_step("scoring", retry=Retry(attempts=2), timeout=1.0, breaker=CircuitBreaker(), cache=Cache(), version="1")
+async def scored(values: list[float]) -> list[Result[int, ApiError]]:
+    return [Success(int(value)) for value in values]
+
+
+@batch_step("marking", max_wait_s=None)
+def marked(values: Sequence[int], contexts: list[StepContext]) -> list[Result[dict[str, Any], Rejection]]:
+    return [Success({context.input_id: value}) for value, context in zip(values, contexts, strict=True)]
+
+
+@batch_step("waiting")
+async def waited(values: list[dict[str, Any]]) -> tuple[int, ...]:
+    return tuple(map(len, values))
+
+
+assert_type(embed, Step[str, float, Never])
+assert_type(scored, Step[float, int, ApiError])
+assert_type(marked, Step[int, dict[str, Any], Rejection])
+assert_type(waited, Step[dict[str, Any], int, Never])
+assert_type(embed >> scored >> marked >> waited, Pipeline[str, int, ApiError | Rejection])
+assert_type(embed("text"), Result[float, Exception])
 
 
 # ---- composition, of two to twelve -----------------------------------------------------------------

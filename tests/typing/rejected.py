@@ -44,6 +44,7 @@ from pipeline import (
     StepContext,
     Succeeded,
     Success,
+    batch_step,
     configurable,
     is_failure,
     is_success,
@@ -284,6 +285,30 @@ top(m=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 top(n="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 top([1, 2])  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
 top(n=3)("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# ---- batch steps -----------------------------------------------------------------------------------
+
+
+@batch_step("embedding")
+def embed(texts: list[str]) -> list[float]:
+    return [float(len(text)) for text in texts]
+
+
+@batch_step("single")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+def single(text: str) -> list[float]:
+    return [float(text)]
+
+
+@batch_step("one_result")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+def one_result(texts: list[str]) -> float:
+    return float(len(texts))
+
+
+embed(["text"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+embed >> embed  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+batch_step("a", max_size="32")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+batch_step("a", size=32)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+batch_step()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 # ---- calling a step or a pipeline, and looking at what came back ------------------------------------
 
