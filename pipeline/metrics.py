@@ -17,6 +17,9 @@ from pipeline.model import Failed, Note, NotRun, Outcome, Skipped, Succeeded
 FOLD_AT = 512
 """Readings of inputs that are held before they are added to their steps: together they cost a third."""
 
+SAMPLE = 65_536
+"""Durations of a step that are kept at most: of more calls, every second one, every fourth and so on."""
+
 _TAGS: dict[type[Any], str] = {kind: str(kind.__struct_config__.tag) for kind in (Succeeded, Skipped, Failed, NotRun)}
 
 
@@ -24,8 +27,9 @@ class StepMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """One step over all inputs. ``count`` is how often it ran, ``failures`` how often it ended an input.
 
     ``p50_s`` and ``p95_s`` are nearest-rank percentiles: the smallest duration that at least that share of the calls
-    did not exceed. ``retries`` counts failed tries after which the step was called again;
-    ``cache_hits`` how often it was not called, because its cache had the result; ``count`` includes those.
+    did not exceed; beyond 65,536 calls, of an even sample of them. ``retries`` counts failed tries after which the
+    step was called again; ``cache_hits`` how often it was not called, because its cache had the result; ``count``
+    includes those.
     """
 
     count: int = 0
@@ -63,11 +67,32 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, StepMetrics] = {}
 
 
+class Durations:
+    """The durations of one step's calls, in nanoseconds: count, sum and maximum of all, and an even sample."""
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.total_ns: int = 0
+        self.max_ns: int = 0
+        self.sample: array[int] = array("q")
+        self._every = 1
+
+    def extend(self, durations_ns: list[int]) -> None:
+        """Take in the next calls."""
+        self.sample.extend(durations_ns[-self.count % self._every :: self._every])
+        self.count += len(durations_ns)
+        self.total_ns += sum(durations_ns)
+        self.max_ns = max(self.max_ns, *durations_ns)
+        while len(self.sample) >= SAMPLE:
+            del self.sample[1::2]
+            self._every *= 2
+
+
 class Meter:
     """Counts outcomes as they arrive. Guard: only the thread that consumes the run's stream writes it."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.durations_ns: dict[str, array[int]] = {name: array("q") for name in names}
+        self.durations_ns: dict[str, Durations] = {name: Durations() for name in names}
         self.failures: dict[str, int] = dict.fromkeys(names, 0)
         self.retries: dict[str, int] = dict.fromkeys(names, 0)
         self.cache_hits: dict[str, int] = dict.fromkeys(names, 0)
@@ -104,7 +129,7 @@ class Meter:
         for steps, readings in alike.items():
             columns = list(zip(*readings, strict=True))
             for step, before, after in zip(steps, columns, columns[1:], strict=False):
-                self.durations_ns[step].extend(map(sub, after, before))
+                self.durations_ns[step].extend([*map(sub, after, before)])
 
     def note(self, notes: Sequence[Note]) -> None:
         """Take in what else happened at the steps of an input."""
@@ -134,19 +159,19 @@ class Meter:
         )
 
     def _step(self, name: str) -> StepMetrics:
-        ordered = sorted(self.durations_ns[name])
+        durations = self.durations_ns[name]
         base = {"failures": self.failures[name], "retries": self.retries[name], "cache_hits": self.cache_hits[name]}
-        if not ordered:
+        if not durations.count:
             return StepMetrics(**base)
-        total_s = sum(ordered) / 1e9
+        ordered = sorted(durations.sample)
         return StepMetrics(
-            count=len(ordered),
+            count=durations.count,
             **base,
-            total_s=total_s,
-            mean_s=total_s / len(ordered),
+            total_s=durations.total_ns / 1e9,
+            mean_s=durations.total_ns / 1e9 / durations.count,
             p50_s=_nearest_rank(ordered, 50),
             p95_s=_nearest_rank(ordered, 95),
-            max_s=ordered[-1] / 1e9,
+            max_s=durations.max_ns / 1e9,
         )
 
 

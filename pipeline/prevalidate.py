@@ -9,13 +9,18 @@ from typing_extensions import TypeIs
 from pipeline.model import Failed, Payload, ProcessorInput
 from pipeline.shown import quoted
 
+WINDOW = 50_000
+"""In a stream, an id counts as used twice within this many inputs, or up to twice as many: streams may be endless."""
+
 
 class Prevalidation:
-    """Checks inputs one by one against a processor's ids; remembers the ids it has seen."""
+    """Checks inputs one by one against a processor's ids; remembers the ids it has seen: ``endless``, the last ones."""
 
-    def __init__(self, account_id: str | None, underwriting_id: str | None) -> None:
+    def __init__(self, account_id: str | None, underwriting_id: str | None, endless: bool = False) -> None:
         self.expected: dict[str, str | None] = {"account_id": account_id, "underwriting_id": underwriting_id}
+        self.endless = endless
         self.seen: set[str] = set()
+        self.before: set[str] = set()
 
     def problem(self, item: object) -> str | None:
         """What is wrong with this input, or ``None``."""
@@ -24,8 +29,10 @@ class Prevalidation:
         input_id = cast("object", item.input_id)
         if not isinstance(input_id, str) or not input_id:
             return f"input_id must be a text that is not empty, got {input_id!r}"
-        if input_id in self.seen:
+        if input_id in self.seen or input_id in self.before:
             return f"input_id {quoted(input_id)} is used twice; ids tell inputs apart when a run is resumed"
+        if self.endless and len(self.seen) == WINDOW:
+            self.before, self.seen = self.seen, set()
         self.seen.add(input_id)
         for name, expected in self.expected.items():
             given: object = getattr(item, name)

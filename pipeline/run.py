@@ -80,7 +80,9 @@ class RunInProgress:
         self.ready: deque[Arrival] = deque()
         self.kept: dict[int, Outcome[Any]] = {}
         self.all_belong: bool = False
-        self.prevalidation: Prevalidation = Prevalidation(settings.account_id, settings.underwriting_id)
+        self.prevalidation: Prevalidation = Prevalidation(
+            settings.account_id, settings.underwriting_id, endless=inputs is None
+        )
         self.settler: Settler = Settler(self.names, settings.code)
         self.meter: Meter = Meter(self.names)
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")

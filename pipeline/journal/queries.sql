@@ -61,6 +61,9 @@ FROM {prefix}inputs WHERE id = ?;
 SELECT id, place, input_id, account_id, underwriting_id, data, fingerprint, problem, checksum
 FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
+-- input_ids
+SELECT id, input_id FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
+
 -- places
 SELECT id, place FROM {prefix}inputs WHERE id >= ? AND id < ? AND place IS NOT NULL ORDER BY place;
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pipeline.codec import CodecError
 from pipeline.errors import InputsNeeded, JournalDamaged
+from pipeline.journal.index import Index
 from pipeline.journal.protocol import Journal
 from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
 from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
@@ -18,26 +19,25 @@ from pipeline.step import RESERVED
 
 
 class Recall:
-    """The memory of one batch. ``known`` maps each input's id to its row; it is all that is kept in memory."""
+    """The memory of one batch. ``known`` says which row an input has; it is all that is kept in memory."""
 
     def __init__(self, journal: Journal, stored: Stored, batch: int) -> None:
         self.journal = journal
         self.stored = stored
-        self.known: dict[str, int] = {}
+        self.known: Index = Index()
         self.next: int = batch * SLOTS
         self._runs: dict[int, RunRow] = {}
         for number, input_id in journal.input_ids(batch):
             self.known.setdefault(input_id, number)
             self.next = number + 1
-        self._free = dict(self.known)
 
     def take(self, input_id: str, batch: int) -> int:
         """The row of an input, or of a new one; a second input of the same id gets a row of its own."""
-        found = self._free.pop(input_id, None)
+        found = self.known.take(input_id)
         if found is not None:
             return found
         self.next += 1
-        self.known.setdefault(input_id, self.next - 1)
+        self.known.setdefault(input_id, self.next - 1, taken=True)
         return self.next - 1
 
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:

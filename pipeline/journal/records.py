@@ -163,6 +163,11 @@ class RunRow(NamedTuple):
         return _checked(found, row[-1])
 
 
+def id_of(row: Row) -> tuple[int, str]:
+    """Number and ``input_id`` in a row of the two."""
+    return row[0], _read(row[1]) or ""
+
+
 def slot_range(batch: int) -> tuple[int, int]:
     """The ids of a batch's inputs, from the first to the one behind the last."""
     return batch * SLOTS, (batch + 1) * SLOTS

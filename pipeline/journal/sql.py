@@ -19,6 +19,7 @@ from pipeline.journal.records import (
     OutcomeRow,
     Row,
     RunRow,
+    id_of,
     slot_range,
 )
 
@@ -178,7 +179,7 @@ class SqlJournal(Database):
 
     def input_ids(self, batch: int) -> Iterator[tuple[int, str]]:
         """Id and ``input_id`` of every input of a batch."""
-        return ((row.id, row.input_id) for row in self.inputs(batch))
+        return map(id_of, self._pages("input_ids", batch))
 
     def outcomes(self, batch: int) -> Iterator[OutcomeRow]:
         """The latest outcomes of a batch by slot."""
