@@ -63,6 +63,10 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
 
     __slots__ = ("__dict__", "_steps")
 
+    @overload
+    def __init__(self, step: Step[A_contra, B_co, E_co], /) -> None: ...
+    @overload
+    def __init__(self: Pipeline[Any, Any, Any], *steps: Step[Any, Any, Any]) -> None: ...
     def __init__(self, *steps: Step[Any, Any, Any]) -> None:
         self._steps = _checked(steps)
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any
+from typing import Any, Self
 
 from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting
@@ -126,6 +126,12 @@ class Database(ABC):
                 connection.close()
             except Exception as error:  # noqa: BLE001 - what was committed is committed
                 self._mapped(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
         with self._using() as connection:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-from typing_extensions import TypeIs
+from msgspec.structs import replace
 
 from pipeline.codec import Registry
-from pipeline.compose import Pipeline, steps_of
-from pipeline.errors import InvalidSetting
+from pipeline.compose import Pipeline
 from pipeline.model import ProcessorInput
-from pipeline.policies import Policies
 from pipeline.step import Step
+from pipeline.testing.arguments import bare, batch_of, idempotent_of, laws_of, runners_of
+from pipeline.testing.fresh import FreshProcess
 from pipeline.testing.law import Law
 from pipeline.testing.laws import LAWS
 from pipeline.testing.trial import Subject
@@ -35,6 +34,7 @@ def check_resume(
     laws: Sequence[Law] = LAWS,
     idempotent: Mapping[str, Callable[[], object]] | None = None,
     registry: Registry | None = None,
+    fresh: bool = False,
     examples: int = 25,
     settings: Settings | None = None,
 ) -> None:
@@ -47,6 +47,8 @@ def check_resume(
 
     ``runners`` have to agree; default: threads and processes, so the steps have to pickle.
     ``idempotent`` names steps that may be called twice, each with a function that reads the state it writes.
+    ``fresh`` also resumes in a process that has run nothing yet, as after a crash. It imports the steps anew,
+    without what a test has patched in, and finds those that need what an earlier step left in memory.
     Steps are called many times, without their policies: give them doubles of what must not be touched.
 
     >>> from pipeline import step
@@ -72,40 +74,20 @@ def check_resume(
         from pipeline.testing.search import search
     except ImportError as missing:  # the rest of the kit does without hypothesis
         raise ImportError("check_resume needs hypothesis: pip install 'stepslice[testing]'") from missing
-    steps = [step.replace(policies=Policies()) for step in steps_of(pipeline)]
-    if not steps:
-        raise InvalidSetting("check_resume: the pipeline has no steps; give one that has")
-    if runners is not None and not runners:
-        raise InvalidSetting("check_resume: there are no runners; give at least one, or leave runners out")
-    bare = Pipeline.of(steps)
-    for name in idempotent or {}:
-        bare.index(name)
+    subject = Subject(
+        pipeline=bare(pipeline),
+        runners=tuple(_default_runners()) if runners is None else runners_of(runners),
+        registry=registry,
+        idempotent=idempotent_of(idempotent or {}, bare(pipeline)),
+    )
+    source, chosen = batch_of(inputs), laws_of(laws)
     with ExitStack() as stack:
-        chosen = [_entered(stack, runner) for runner in (_default_runners() if runners is None else runners)]
-        subject = Subject(pipeline=bare, runners=tuple(chosen), registry=registry, idempotent=idempotent or {})
-        broken = search(subject, _batch(inputs), tuple(laws), examples, settings)
+        if fresh:
+            subject = replace(subject, fresh=stack.enter_context(FreshProcess(subject.pipeline)))
+        _keep_workers(stack, subject.runners)
+        broken = search(subject, source, chosen, examples, settings)
     if broken is not None:
         raise broken
-
-
-def _batch(inputs: Any) -> Any:
-    """Given inputs as ``ProcessorInput``; a strategy, or ``None``, as it is."""
-    if inputs is None or hasattr(inputs, "example"):
-        return inputs
-    batch = [_input(place, item) for place, item in enumerate(inputs, 1)]
-    if not batch:
-        raise InvalidSetting("check_resume: there are no inputs; give at least one, or a hypothesis strategy")
-    return batch
-
-
-def _input(place: int, item: Any) -> ProcessorInput[Any]:
-    if _is_input(item):
-        return msgspec.structs.replace(item, payload=None)
-    return ProcessorInput(input_id=f"input-{place}", data=item)
-
-
-def _is_input(item: object) -> TypeIs[ProcessorInput[Any]]:
-    return isinstance(item, ProcessorInput)
 
 
 def _default_runners() -> list[Runner]:
@@ -116,9 +98,8 @@ def _default_runners() -> list[Runner]:
         return [threads]
 
 
-def _entered(stack: ExitStack, runner: Any) -> Runner:
-    """The runner, with its worker processes kept for all trials; threads that stay would forbid to fork those."""
-    if runner.crosses_processes and hasattr(runner, "__enter__"):
-        stack.enter_context(runner)
-    checked: Runner = runner
-    return checked
+def _keep_workers(stack: ExitStack, runners: Iterable[Any]) -> None:
+    """Worker processes are kept for all trials; threads that stay would forbid to fork those."""
+    for runner in runners:
+        if runner.crosses_processes and hasattr(runner, "__enter__"):
+            stack.enter_context(runner)

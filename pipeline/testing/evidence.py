@@ -14,7 +14,7 @@ from pipeline.crossing import check_crossing
 from pipeline.errors import NotPicklable, RunFailed
 from pipeline.model import Failed, Outcome, ProcessorInput
 from pipeline.testing.law import Breach
-from pipeline.testing.passage import Passage, Passed, same_answer
+from pipeline.testing.passage import Passage, Passed, same_answer, same_stated, stated, told_stated
 from pipeline.testing.sameness import same, shown
 from pipeline.testing.trial import Trial
 from runners import Runner
@@ -42,6 +42,25 @@ def stored_of(trial: Trial) -> Iterator[tuple[Passage, int, Any, Any]]:
             yield passage, len(passage.calls), passage.output, trial.pipeline.steps[-1].output_type
 
 
+def read_once(trial: Trial) -> Breach | None:
+    """An iterator on its way between steps: whoever reads it leaves nothing for a resume."""
+    for passage, place, value, _ in stored_of(trial):
+        if is_iterator(value):
+            steps = trial.pipeline.names
+            return Breach(
+                step=steps[max(0, place - 1)],
+                item=passage.item,
+                observed=f"{'its input' if place == 0 else 'what it returned'}, {shown(value)}, can be read only once",
+                mend="pass a list or a tuple instead of a generator, an iterator or an open file",
+            )
+    return None
+
+
+def is_iterator(value: object) -> bool:
+    """Whether reading a value uses it up."""
+    return isinstance(value, Iterator)
+
+
 def lost(value: Any, declared: Any, registry: codec.Registry | None) -> str | None:
     """What storage would change in a value, or ``None``."""
     try:
@@ -59,6 +78,21 @@ def first_difference(
         for one, other in zip(alone[passage.item.input_id].calls, passage.calls, strict=False):
             if not same_answer(one.answer, other.answer):
                 return passage, one, other
+    return None
+
+
+def forgotten(trial: Trial) -> tuple[Passage, Passed, str] | None:
+    """The first step that gives something else when it is resumed in a process that has run nothing yet."""
+    for passage in trial.passages.values():
+        entered, _ = trial.stop(passage.item.input_id)
+        place = max(0, entered - 1)
+        remaining = passage.calls[place:]
+        if trial.subject.fresh is None or not remaining:
+            continue
+        answers = trial.subject.fresh.resumed(place, passage.item.input_id, remaining[0].entered)
+        for passed, answer in zip(remaining, answers or (), strict=False):
+            if not same_stated(stated(passed.answer), answer):
+                return passage, passed, told_stated(answer)
     return None
 
 
@@ -176,3 +210,20 @@ def listed(steps: Sequence[str]) -> str:
 def name_of(declared: Any) -> str:
     """A declared type as part of a sentence."""
     return declared.__name__ if isinstance(declared, type) else str(declared).removeprefix("typing.")
+
+
+def only_the_value(step: str) -> str:
+    """How to mend a step that needs what was there before it."""
+    return (
+        f"{step!r} and those after it may use only the value that enters them, nothing that steps before it left in "
+        "memory, in a file or in a database connection"
+    )
+
+
+def storable(does: str, problem: str) -> str:
+    """How to mend a value that storage refused; ``does`` is "takes" or "returns"."""
+    if "infinity" in problem:
+        return "give None where there is no number, and declare that: float | None"
+    if "would not come back" in problem or "would come back" in problem or "would change" in problem:
+        return f"declare the type it {does}, so that the value is read as what it was"
+    return f"let it be what it {does}: a dataclass, a Struct or plain data; or add the type to a Registry"

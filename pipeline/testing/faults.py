@@ -20,7 +20,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 import msgspec
 from returns.result import Failure
 
-from pipeline.compose import Pipeline
+from pipeline.compose import Pipeline, steps_of
 from pipeline.errors import InvalidSetting
 from pipeline.step import Step
 from pipeline.stepcontext import StepContext
@@ -54,7 +54,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     process: int = 0
 
-    def into(self, pipeline: Pipeline[A, B, E]) -> Pipeline[A, B, E]:
+    def into(self, pipeline: Pipeline[A, B, E] | Step[A, B, E]) -> Pipeline[A, B, E]:
         """``pipeline`` with this fault; ``UnknownStep`` when it has no such step."""
         return inject(pipeline, self)
 
@@ -116,8 +116,9 @@ def interrupt(step: str, *, on: str) -> Fault:
     return Fault(kind="interrupt", step=step, on=_inputs(on), process=os.getpid())
 
 
-def inject(pipeline: Pipeline[A, B, E], *faults: Fault) -> Pipeline[A, B, E]:
+def inject(pipeline: Pipeline[A, B, E] | Step[A, B, E], *faults: Fault) -> Pipeline[A, B, E]:
     """``pipeline`` with all these faults; where several strike one call, the first given does."""
+    pipeline = Pipeline(*steps_of(pipeline))
     for fault in faults:
         pipeline.index(fault.step)
     by_step = {step.name: tuple(fault for fault in faults if fault.step == step.name) for step in pipeline}
@@ -211,5 +212,16 @@ def _fresh(error: BaseException) -> BaseException:
         return error
 
 
-def _exception(error: BaseException | type[BaseException]) -> BaseException:
-    return error() if isinstance(error, type) else error
+def _exception(error: Any) -> BaseException:
+    """An exception to raise; a class is called, which some refuse without arguments."""
+    if isinstance(error, BaseException):
+        return error
+    try:
+        made: object = error()
+    except Exception as refused:  # noqa: BLE001 - the exception's own __init__
+        raise InvalidSetting(
+            f"a fault cannot raise {error!r} ({refused}); give an exception: ValueError('no')"
+        ) from None
+    if not isinstance(made, BaseException):
+        raise InvalidSetting(f"a fault cannot raise {error!r}; give an exception: ValueError('no')")
+    return made

@@ -14,12 +14,17 @@ from pipeline.testing.evidence import (
     disagreement,
     does_not_cross,
     first_difference,
+    forgotten,
     in_run,
+    is_iterator,
     listed,
     lost,
     name_of,
     not_stopped,
     odd_one,
+    only_the_value,
+    read_once,
+    storable,
     stored_of,
 )
 from pipeline.testing.law import Breach, Law, law
@@ -34,6 +39,8 @@ from pipeline.testing.trial import Trial
 def same_input_gives_same_output(trial: Trial) -> Breach | None:
     """A step that is called again with an equal value gives an equal answer: no clocks, randomness or globals."""
     for passage, passed in calls_of(trial):
+        if is_iterator(passed.entered):
+            continue  # it has been read; the next law tells that
         again = called(passed.step, passage.item.input_id, copied(passed.entered))
         if not same_answer(passed.answer, again):
             return Breach(
@@ -49,6 +56,9 @@ def same_input_gives_same_output(trial: Trial) -> Breach | None:
 @law
 def the_payload_holds_what_entered_the_step(trial: Trial) -> Breach | None:
     """No step changes the value it was given, and the payload of a failure is the value that entered the step."""
+    iterator = read_once(trial)
+    if iterator is not None:
+        return iterator
     for passage, passed in calls_of(trial):
         if not same(passed.entered, passed.left):
             return Breach(
@@ -85,8 +95,7 @@ def the_payload_survives_the_codec(trial: Trial) -> Breach | None:
                 item=passage.item,
                 observed=f"{'what it returned' if returns else f'what entered it from {before}'} is {shown(value)}, "
                 f"which storage as {name_of(declared)} does not keep: {problem}",
-                mend=f"declare the type it {'returns' if returns else 'takes'}, so that the value can be stored and "
-                "read; add a type of your own to a Registry",
+                mend=storable("returns" if returns else "takes", problem),
             )
     return None
 
@@ -166,10 +175,23 @@ def resuming_equals_running_through(trial: Trial) -> Breach | None:
                 step=step,
                 item=passage.item,
                 observed=f"resumed from {step!r}, {problem}" if fault else problem,
-                mend=f"{step!r} and those after it may use only the value that enters them, nothing that steps before "
-                "it left in memory, in a file or in a database connection",
+                mend=only_the_value(step),
             )
-    return None
+    return _resumed_where_nothing_has_run(trial)
+
+
+def _resumed_where_nothing_has_run(trial: Trial) -> Breach | None:
+    """With ``check_resume(fresh=True)``: in a process that imported the steps and called none."""
+    found = forgotten(trial)
+    if found is None:
+        return None
+    passage, passed, answer = found
+    return Breach(
+        step=passed.step.name,
+        item=passage.item,
+        observed=f"resumed in a process that has run nothing yet, it gave {answer}, and by hand {told(passed.answer)}",
+        mend=only_the_value(passed.step.name),
+    )
 
 
 @law

@@ -31,6 +31,7 @@ def assert_outcome(result: ProcessingResult[Any, Any], input_id: str, expected: 
     ZeroDivisionError: division by zero
     """
     __tracebackhide__ = True  # pytest then shows the caller's line
+    _check_kind(expected)
     outcome = _outcome_of(result, input_id)
     if not isinstance(outcome, expected):
         raise AssertionError(
@@ -42,6 +43,11 @@ def assert_outcome(result: ProcessingResult[Any, Any], input_id: str, expected: 
         if not holds:
             raise AssertionError(f"input {input_id!r}: {name} is {found!r}, expected {wanted!r}{_told(outcome)}")
     return outcome
+
+
+def _check_kind(expected: object) -> None:
+    if not isinstance(expected, type):
+        raise InvalidSetting(f"assert_outcome: {expected!r} is no class; give Succeeded, Skipped, Failed or NotRun")
 
 
 def _outcome_of(result: ProcessingResult[Any, Any], input_id: str) -> Any:

@@ -25,6 +25,10 @@ End: TypeAlias = tuple[str, ...]
 """How an input ended: the empty tuple with an output, or the step, the exception and the message."""
 
 
+Stated: TypeAlias = Result[Any, tuple[str, str]]
+"""An answer of a step, with an error as its name and message."""
+
+
 class Passed(msgspec.Struct, frozen=True):
     """One call, in copies that later steps cannot reach: what entered the step, what it left of that, its answer."""
 
@@ -88,16 +92,29 @@ def called(step: Step[Any, Any, Any], input_id: str, value: Any) -> Result[Any, 
 
 def same_answer(one: Result[Any, Any], other: Result[Any, Any]) -> bool:
     """Whether two calls gave the same: the same value, or an error of the same name and message."""
-    if isinstance(one, Success) and isinstance(other, Success):
-        return same(one.unwrap(), other.unwrap())
-    if isinstance(one, Failure) and isinstance(other, Failure):
-        return _described(one.failure()) == _described(other.failure())
-    return False
+    return same_stated(stated(one), stated(other))
 
 
 def told(answer: Result[Any, Any]) -> str:
     """An answer as part of a sentence."""
-    return shown(answer.unwrap()) if isinstance(answer, Success) else ": ".join(_described(answer.failure()))
+    return told_stated(stated(answer))
+
+
+def stated(answer: Result[Any, Any]) -> Stated:
+    """An answer that crosses processes wherever its value does."""
+    return answer.alt(_described)
+
+
+def same_stated(one: Stated, other: Stated) -> bool:
+    """``same_answer`` of two that crossed."""
+    if isinstance(one, Success) and isinstance(other, Success):
+        return same(one.unwrap(), other.unwrap())
+    return one == other
+
+
+def told_stated(answer: Stated) -> str:
+    """``told`` of one that crossed."""
+    return shown(answer.unwrap()) if isinstance(answer, Success) else ": ".join(answer.failure())
 
 
 def by_hand(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any]) -> Passage:

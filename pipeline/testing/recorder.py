@@ -12,6 +12,7 @@ from returns.result import Result, Success
 
 from pipeline.batchcall import Pairs
 from pipeline.engine import Program, Start
+from pipeline.errors import InvalidSetting
 from pipeline.walk import Trace
 from runners import Crash, Runner, SequentialRunner
 from runners.streaming import StreamRunner
@@ -53,6 +54,8 @@ class RecordingRunner(StreamRunner):
 
     def __new__(cls, runner: Runner | None = None) -> Self:
         """What a runner can do is told by its class, so there is one for each class of ``runner``."""
+        if isinstance(runner, type):
+            raise InvalidSetting(f"RecordingRunner({runner.__name__}) got a class; make one: {runner.__name__}()")
         inner = type(runner or SequentialRunner())
         pulse = None if inner.pulse is None else staticmethod(inner.pulse)
         members = {"awaits": inner.awaits, "pulse": pulse, "__module__": cls.__module__, "__doc__": cls.__doc__}

@@ -25,6 +25,7 @@ from pipeline.model import ExecutionContext, ProcessorInput
 from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.testing.faults import Fault, inject
+from pipeline.testing.fresh import FreshProcess
 from pipeline.testing.passage import SCOPE, Passage, by_hand
 from pipeline.testing.sameness import copied
 from pipeline.testing.watched import calls_in, watched
@@ -45,6 +46,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     runners: tuple[Runner, ...]
     registry: Registry | None = None
     idempotent: Mapping[str, Callable[[], object]] = {}
+    fresh: FreshProcess | None = None
 
 
 class Trial:

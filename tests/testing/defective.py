@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +16,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipeline import Failure, Pipeline, Result, StepContext, Success, configurable, step
+from pipeline import (
+    Cache,
+    Failure,
+    Pipeline,
+    RateLimit,
+    Result,
+    Retry,
+    StepContext,
+    Success,
+    configurable,
+    step,
+)
 from pipeline.policies import Policies
 from pipeline.testing import Law, laws
 
@@ -195,6 +207,38 @@ def adding_to_a_database(row: Row) -> float:
     return row["total"]
 
 
+@step("total")
+def returning_a_generator(row: Row) -> Iterator[float]:
+    return (value for value in row.values())
+
+
+@step("pick")
+def summing(values: Iterable[float]) -> float:
+    return sum(values)
+
+
+@step("total")
+def dividing_by_nothing(row: Row) -> float:
+    return float("nan")
+
+
+settings: dict[str, float] = {}
+
+
+@step("load")
+def loading_settings(net: int) -> Row:
+    settings["tax"] = 1.0
+    return {"net": float(net % 1_000)}
+
+
+@step("total")
+def using_the_settings(row: Row) -> Row:
+    return {**row, "total": row["net"] + settings["tax"]}
+
+
+needs_what_was_loaded = loading_settings >> using_the_settings >> pick
+"""Every input leaves the same in memory, so that only a process that has run nothing shows it."""
+
 DEFECTS = [
     Planted("mutating", load >> mutating >> pick, "total", laws.the_payload_holds_what_entered_the_step),
     Planted("mutating deeply", load >> mutating_deeply >> pick, "total", laws.the_payload_holds_what_entered_the_step),
@@ -214,6 +258,10 @@ DEFECTS = [
         laws.the_payload_survives_the_codec,
     ),
     Planted("a subclass", load >> total >> returning_a_subclass, "pick", laws.the_payload_survives_the_codec),
+    Planted(
+        "a generator", load >> returning_a_generator >> summing, "total", laws.the_payload_holds_what_entered_the_step
+    ),
+    Planted("no number", load >> dividing_by_nothing, "total", laws.the_payload_survives_the_codec),
     Planted("a local function", load >> unpicklable >> pick, "total", laws.every_runner_agrees),
     Planted("a connection", load >> step("total")(Connection().total) >> pick, "total", laws.every_runner_agrees),
     Planted(
@@ -306,6 +354,50 @@ def add_up(numbers: Iterable[int]) -> int:
     return sum(numbers)
 
 
+@step("words of")
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split("a"))
+
+
+@step("in order")
+def in_order(found: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(found))
+
+
+class Refused(Exception):
+    """An error with more than storage or pickle keeps."""
+
+    def __init__(self, page: Page, lock: Any) -> None:
+        super().__init__(f"page {page.number} of {object()}")
+        self.lock = lock
+
+
+@step("refuse")
+def refusing(n: int) -> int:
+    raise Refused(Page(n, []), threading.Lock())
+
+
+@step("leave")
+def leaving(n: int) -> int:
+    raise SystemExit(n % 7)
+
+
+class Price:
+    """A callable object, with a setting."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, n: int) -> float:
+        return (n % 1_000) * self.factor
+
+
+@step("guarded", retry=Retry(attempts=3, wait=9.0), rate=RateLimit(per_second=1), cache=Cache(max_age_s=9.0))
+async def guarded(n: int) -> int:
+    await asyncio.sleep(0)
+    return n % 1_000
+
+
 timed = memoised.replace(policies=Policies(timeout_s=0.5))
 
 CORRECT: dict[str, Pipeline[Any, Any, Any]] = {
@@ -315,5 +407,10 @@ CORRECT: dict[str, Pipeline[Any, Any, Any]] = {
     "a timeout": timed >> failing_on_odd,
     "an optional output": Pipeline(not_a_number),
     "one step": Pipeline(failing_on_odd),
+    "a set in order": words_of >> in_order,
+    "an error that does not pickle": Pipeline(refusing),
+    "an exit": Pipeline(leaving),
+    "a callable object": guarded >> step("price")(Price(0.5)),
+    "policies": guarded >> memoised,
     "a wide declaration": Pipeline(wrap) >> add_up,
 }

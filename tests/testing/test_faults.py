@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import (
     Failed,
+    InvalidSetting,
     NotRun,
     Pipeline,
     Processor,
@@ -196,3 +197,15 @@ def test_an_event_loop_can_run_a_faulty_pipeline() -> None:
 
     assert [failed.input_id for failed in result.failed] == ["input-1"]
     assert os.getpid() == faults.kill_worker("count").process
+
+
+def test_a_step_alone_can_be_faulty_as_well() -> None:
+    broken = faults.fail("split").into(split)
+
+    assert (type(broken), broken("a b").failure().step) == (Pipeline, "split")
+
+
+@pytest.mark.parametrize("error", ["no", str, UnicodeDecodeError, None])
+def test_what_cannot_be_raised_is_refused_with_the_cure(error: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"a fault cannot raise .*; give an exception: ValueError\('no'\)"):
+        faults.raise_("split", error)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipeline import InvalidSetting, Pipeline, ProcessorInput, UnknownStep, step
+from pipeline import InvalidSetting, Pipeline, Processor, ProcessorInput, UnknownStep, step, to_inputs
 from pipeline.testing import LAWS, Law, LawBroken, check_resume, laws
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from tests.testing import defective
@@ -86,9 +86,10 @@ def merging_with_what_another_step_left(row: dict[str, float]) -> dict[str, floa
 
 def test_the_message_names_runner_and_faults_where_a_run_showed_it() -> None:
     left_behind = defective.keeping_in_a_global >> merging_with_what_another_step_left >> defective.pick
-    message = str(broken_by(left_behind, [7, 8], laws=[laws.resuming_equals_running_through]))
+    one = [ThreadRunner(max_workers=1)]  # two would share the global by chance, with no fault at all
+    message = str(broken_by(left_behind, [7, 8], laws=[laws.resuming_equals_running_through], runners=one))
 
-    assert re.search(r"runner +ThreadRunner\(max_workers=2\)\n", message)
+    assert re.search(r"runner +ThreadRunner\(max_workers=1\)\n", message)
     assert re.search(r"faults +(fail|raise_|mutate_then_raise) in '(merge|pick)' on input-[12]", message)
     assert "resumed from 'merge', its output was" in message
 
@@ -135,6 +136,46 @@ def test_policies_are_left_out_so_that_no_check_waits_for_them() -> None:
     check_resume(CORRECT["a timeout"], [2, 4], runners=[SequentialRunner()], examples=3)
 
 
+def test_what_an_earlier_step_left_in_memory_is_missed_where_nothing_has_run() -> None:
+    needs, law = defective.needs_what_was_loaded, laws.resuming_equals_running_through
+    check_resume(needs, [7], runners=[SequentialRunner()], laws=[law], examples=5)
+
+    broken = broken_by(needs, [7], laws=[law], fresh=True)
+
+    assert broken.step == "total"
+    assert broken.observed == (
+        "resumed in a process that has run nothing yet, it gave KeyError: 'tax', and by hand {'net': 7.0, 'total': 8.0}"
+    )
+    assert "nothing that steps before it left in memory" in broken.mend
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_pipeline_is_resumed_where_nothing_has_run(name: str) -> None:
+    law = laws.resuming_equals_running_through
+    check_resume(CORRECT[name], runners=[SequentialRunner()], laws=[law], examples=5, fresh=True)
+
+
+def test_steps_that_a_new_process_cannot_import_are_refused_with_the_cure() -> None:
+    with pytest.raises(InvalidSetting, match="cannot import the steps; define them at the top of a module"):
+        check_resume(defective.load >> defective.unpicklable, [1], fresh=True)
+
+
+@pytest.mark.parametrize(
+    ("planted", "cure"),
+    [
+        ("a generator", "pass a list or a tuple"),
+        ("no number", "give None where there is no number"),
+        ("a lost type", "declare the type it takes"),
+        ("a plain class", "a dataclass, a Struct or plain data"),
+    ],
+)
+def test_the_cure_is_that_of_the_case(planted: str, cure: str) -> None:
+    cases: dict[str, Any] = {case.name: case.pipeline for case in DEFECTS}
+    cases["a plain class"] = step("price")(defective.Price)
+
+    assert cure in broken_by(cases[planted], [1]).mend
+
+
 @step("idle")
 def undeclared(value):  # type: ignore[no-untyped-def]
     return value
@@ -144,10 +185,19 @@ def undeclared(value):  # type: ignore[no-untyped-def]
     ("arguments", "options", "error", "problem"),
     [
         ((Pipeline(), [1]), {}, InvalidSetting, "the pipeline has no steps"),
+        ((Processor(pipeline=undeclared), [1]), {}, InvalidSetting, "Processor is a processor; give its .pipeline"),
         ((undeclared, []), {}, InvalidSetting, "there are no inputs"),
+        ((undeclared, "one text"), {}, InvalidSetting, "the inputs are 'one text'; give a list"),
+        ((undeclared, 3), {}, InvalidSetting, "the inputs are 3; give a list"),
+        ((undeclared, list(to_inputs([1])) * 2), {}, InvalidSetting, "'input-1' is used twice"),
         ((undeclared,), {}, InvalidSetting, "'idle' declares no input type"),
         ((undeclared, [1]), {"idempotent": {"idel": list}}, UnknownStep, "did you mean 'idle'"),
+        ((undeclared, [1]), {"idempotent": ["idle"]}, InvalidSetting, "a function that reads the state"),
+        ((undeclared, [1]), {"idempotent": {"idle": 3}}, InvalidSetting, "a function that reads the state"),
         ((undeclared, [1]), {"runners": []}, InvalidSetting, "there are no runners"),
+        ((undeclared, [1]), {"runners": [ThreadRunner]}, InvalidSetting, r"make one: ThreadRunner\(\)"),
+        ((undeclared, [1]), {"laws": []}, InvalidSetting, "there are no laws"),
+        ((undeclared, [1]), {"laws": ["every_runner_agrees"]}, InvalidSetting, "they are in pipeline.testing.laws"),
     ],
 )
 def test_a_mistake_in_the_call_is_told_with_its_cure(

@@ -121,3 +121,12 @@ def test_a_reason_for_not_running_is_told() -> None:
 def test_a_field_that_the_outcome_lacks_is_a_mistake_of_the_test() -> None:
     with pytest.raises(InvalidSetting, match="Succeeded has no field 'outptu'; did you mean 'output'"):
         assert_outcome(result_of([1]), "input-1", Succeeded, outptu=1)
+
+
+def test_classes_and_instances_are_not_mixed_up() -> None:
+    runner: Any = ThreadRunner
+    kind: Any = "failed"
+    with pytest.raises(InvalidSetting, match=r"make one: ThreadRunner\(\)"):
+        RecordingRunner(runner)
+    with pytest.raises(InvalidSetting, match="'failed' is no class; give Succeeded, Skipped, Failed or NotRun"):
+        assert_outcome(result_of([1]), "input-1", kind)

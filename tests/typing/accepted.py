@@ -525,6 +525,10 @@ assert_type(plain >> any_object, Pipeline[Ledger, str, Never])
 assert_type(named_by_itself >> any_object >> named_by_itself, Pipeline[str, int, Never])
 
 
+assert_type(Pipeline(settled), Pipeline[str, int, str])
+assert_type(Pipeline(settled, settled), Pipeline[Any, Any, Any])
+assert_type(Processor(pipeline=Pipeline(settled)), Processor[str, int, list[int]])
+
 # ---- cutting ---------------------------------------------------------------------------------------
 
 assert_type(statement[async_result:], Pipeline[Ledger, dict[str, int], Rejection | ApiError])
@@ -699,6 +703,8 @@ async def executed() -> dict[str, Any] | None:
 
 journal: Journal = SqliteJournal("runs.db", sync="power")
 shared: Journal = PostgresJournal("postgresql://db.example.org/batches", "input", schema="statements", sync="process")
+with SqliteJournal("runs.db") as opened:
+    assert_type(opened, SqliteJournal)
 remembered = Processor(
     pipeline=statement,
     aggregate=merge_factors,
@@ -896,6 +902,9 @@ check_resume(statement, [Document(), Document()])
 check_resume(settled, strategies.values_for(settled), runners=[SequentialRunner()], examples=5)
 check_resume(settled, to_inputs(["one"]), laws=[laws.the_payload_survives_the_codec], idempotent={"settled": dict})
 
+check_resume(settled, ["one"], fresh=True)
+
+assert_type(faults.fail("settled").into(settled), Pipeline[str, int, str])
 broken = faults.fail("raising", ApiError(), on=["input-1"]).into(statement)
 assert_type(broken, Pipeline[Document, dict[str, int], Rejection | ApiError])
 assert_type(

@@ -161,8 +161,8 @@ validate >> None  # type: ignore[operator]  # pyright: ignore[reportOperatorIssu
 validate >> [process, extract]  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 [validate, process] >> extract  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 validate | process  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
-Pipeline(validate, balance)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Pipeline([validate, process])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Pipeline(validate, balance)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+Pipeline([validate, process])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 Pipeline.of([validate, balance])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 validate.then(balance)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
