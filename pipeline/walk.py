@@ -177,8 +177,7 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
         kind = type(answer)
         if kind in immutable:  # the commonest first: a plain value that no step can change
             value = answer
-            if may_change:
-                before, may_change = None, False
+            before, may_change = None, False
             continue
         if kind is Success:
             value = answer._inner_value  # what unwrap() returns, without the call

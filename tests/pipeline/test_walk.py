@@ -1,0 +1,47 @@
+"""The payload is what entered the step that failed, whatever the steps before it took and however they were called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline import Pipeline, Processor, Result, Success, step, to_inputs
+from pipeline.policies import Retry
+from runners import AsyncRunner, Runner, SequentialRunner, ThreadRunner
+
+
+@step("split")
+async def split(text: str) -> list[str]:
+    return text.split()
+
+
+@step("count")
+async def count(words: list[str]) -> int:
+    return len(words)
+
+
+@step("measured")
+async def measured(words: list[str]) -> Result[int, str]:
+    return Success(len(words))
+
+
+@step("tried", retry=Retry(attempts=2, wait=0.0))
+def tried(words: list[str]) -> int:
+    return len(words)
+
+
+@step("fails")
+def fails(number: int) -> int:
+    raise ValueError(number)
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner(max_workers=1), AsyncRunner()], ids=repr)
+@pytest.mark.parametrize("between", [count, measured, tried], ids=lambda step: step.name)
+def test_what_entered_a_step_is_not_kept_for_the_next_one(between: Any, runner: Runner) -> None:
+    pipeline: Pipeline[str, int, Any] = split >> between >> fails
+
+    result = Processor(pipeline=pipeline, runner=runner).execute(to_inputs(["a b c"]))
+
+    (failed,) = result.failed
+    assert (failed.step, failed.payload.data) == ("fails", 3)
