@@ -123,4 +123,5 @@ _CHECKS: dict[str, Callable[[object], str | None]] = {
     "registry": _not_a_registry,
     "max_failures": _not_a_number,
     "fail_fast": _not_a_choice,
+    "early_stop": _not_a_choice,
 }

@@ -35,7 +35,7 @@ def end_batch(run: RunInProgress) -> ProcessingResult[Any, Any]:
 
 def end_stream(run: RunInProgress) -> None:
     """The end of a run whose outcomes have been handed out."""
-    run.finish(run.stopped is None and not run.failures)
+    run.finish(run.stopped is None and not run.tolerance.failures)
     _raise_for(run, None)
 
 

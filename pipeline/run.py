@@ -31,7 +31,7 @@ from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
 from pipeline.settle import Back, Dispatched, Settler, as_given, notes_of, without_running
 from pipeline.story import tell_finish, tell_outcome, tell_start
-from pipeline.tolerance import reason_to_stop
+from pipeline.tolerance import Tolerance
 from pipeline.walk import Trace
 from runners import Crash
 
@@ -73,7 +73,6 @@ class RunInProgress:
         self.on_stop: Callable[[], None] = _nothing
         self.interrupted: bool = False
         self.broken: Exception | None = None
-        self.failures: int = 0
         self.finished: int = 0
         self.workers: int = 1
         self.dispatched: dict[int, Dispatched | None] = {}
@@ -90,6 +89,9 @@ class RunInProgress:
         self.recorder: Recorder | NoRecorder = NoRecorder()
         self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())
         self.total: int | None = None if inputs is None else len(self.items)
+        self.tolerance: Tolerance = Tolerance(
+            self.total, settings.max_failures, settings.fail_fast, settings.early_stop
+        )
 
     def begin(self, workers: int) -> None:
         """The run starts now."""
@@ -286,10 +288,7 @@ class RunInProgress:
             tell_outcome(self, arrival, decision, time())
         self.finished += 1
         if type(outcome) is Failed and not arrival.kept:
-            self.failures += 1
-            reason = reason_to_stop(
-                self.failures, self.finished, self.total, self.settings.max_failures, self.settings.fail_fast
-            )
+            reason = self.tolerance.take(outcome, self.finished, self.meter.counts["succeeded"])
             if reason is not None:
                 self.stop(reason)
         return arrival

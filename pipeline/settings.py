@@ -40,6 +40,10 @@ class CommonOptions(TypedDict, total=False):
     """Stop dispatching when more inputs than this have failed: a count, or below 1 a ratio of all inputs."""
     fail_fast: bool
     """Stop dispatching at the first failure."""
+    early_stop: bool
+    """Stop dispatching when the run is lost: the first dozen inputs all failed at one step with one kind of error, or
+    so many failed that a ratio as ``max_failures`` will be exceeded (odds of a million to one). Default ``False``,
+    because it takes the first inputs for a sample of all, which those of a sorted batch are not."""
     journal: Journal | None
     """Where runs are remembered; ``SqliteJournal(path)`` also survives kill -9. Without one, nothing is."""
 
@@ -69,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rules: ResumeRules = ResumeRules()
     max_failures: float | None = None
     fail_fast: bool = False
+    early_stop: bool = False
     journal: Journal | None = None
 
     def __post_init__(self) -> None:
