@@ -13,9 +13,9 @@ from returns.result import Result
 from pipeline.codeof import whole
 from pipeline.engine import Program, Start, work_of
 from pipeline.errors import StopNow
-from pipeline.guard import Caching
+from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
-from pipeline.journal import results_of
+from pipeline.journal import breakers_of, has_shared, results_of
 from pipeline.model import ProcessorInput
 from pipeline.run import Arrival, RunInProgress
 from pipeline.stages import Stages, has_batches
@@ -85,6 +85,7 @@ def _program(run: RunInProgress, runner: Runner) -> Program:
         stopping=lambda: run.stopped is not None,
         across_processes=runner.crosses_processes,
         caching=_caching(run, runner),
+        sharing=_sharing(run, runner),
     )
     run.on_stop = program.stop
     return program
@@ -97,6 +98,13 @@ def _caching(run: RunInProgress, runner: Runner) -> Caching:
         return Caching()
     results = results_of(run.settings.journal, runner.crosses_processes)
     return Caching(results, run.settings.rules.registry, {step.name: whole(step) for step in cached})
+
+
+def _sharing(run: RunInProgress, runner: Runner) -> Sharing:
+    """What the shared breakers of the steps need, where there are any."""
+    if not has_shared(run.pipeline):
+        return Sharing()
+    return Sharing(breakers_of(run.settings.journal, runner.crosses_processes), run.settings.name)
 
 
 def _nothing() -> None:

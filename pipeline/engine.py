@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pipeline.compose import Pipeline
 from pipeline.errors import StopNow
-from pipeline.guard import REAL, Caching, Guard, Supplies, Timing, guarded, shared_file, supplies_in_worker
+from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS, StepContext
 from pipeline.walk import Call, Trace, Waiting, walk
@@ -54,6 +54,7 @@ class Program:
         timing: Timing = REAL,
         across_processes: bool = False,
         caching: Caching = Caching(),  # noqa: B008 - a tuple
+        sharing: Sharing = Sharing(),  # noqa: B008 - a tuple
     ) -> None:
         """``stopping`` says whether the run was stopped; in other processes, ``stop`` does."""
         self.pipeline: Pipeline[Any, Any, Any] = pipeline
@@ -67,6 +68,7 @@ class Program:
         self.stopping: Callable[[], bool] = stopping
         self.timing = timing
         self.caching = caching
+        self.sharing = sharing
         self.shared_file: str | None = shared_file(self) if across_processes and self.is_guarded else None
         self.supplies: Supplies = self._supplies()
         self.calls: tuple[Call, ...] = self._calls()
@@ -83,7 +85,9 @@ class Program:
         self.calls = self._calls()
 
     def _supplies(self) -> Supplies:
-        return Supplies(self.pipeline if self.is_guarded else (), self.timing, self.shared_file, self.caching)
+        return Supplies(
+            self.pipeline if self.is_guarded else (), self.timing, self.shared_file, self.caching, self.sharing
+        )
 
     def stop(self) -> None:
         """Tell the worker processes that the run was stopped: what waits around a call waits no longer."""

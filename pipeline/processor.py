@@ -24,7 +24,7 @@ from pipeline.ending import end_batch, end_stream
 from pipeline.gather import Known, gather
 from pipeline.guard import check_named
 from pipeline.handle import RunHandle
-from pipeline.journal import Past, recorder_for
+from pipeline.journal import Past, check_shared, recorder_for
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.planned import planned
 from pipeline.result import ProcessingResult
@@ -221,6 +221,7 @@ class Processor(Generic[A, B, R]):
         check_context(context)
         if self.runner.crosses_processes:
             check_crossing(self.pipeline)
+        check_shared(self.pipeline, self.settings.journal, self.runner.crosses_processes)
         merged = self.settings.context.merge(context)
         lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())
         run = RunInProgress(self.settings, self.pipeline, lineage, inputs, again)

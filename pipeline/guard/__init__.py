@@ -12,6 +12,7 @@ from pipeline.guard.guard import Guard
 from pipeline.guard.guarded import guarded
 from pipeline.guard.results import Caching
 from pipeline.guard.shared import shared_file
+from pipeline.guard.sharedbreaker import Sharing
 from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 from pipeline.guard.together import together
@@ -22,6 +23,7 @@ __all__ = [
     "Group",
     "Guard",
     "Member",
+    "Sharing",
     "Supplies",
     "Timing",
     "adrive",

@@ -17,6 +17,8 @@ class Ticket(msgspec.Struct, frozen=True):
     """What an input that was let through gives back at its end."""
 
     is_probe: bool
+    probe_at: float | None = None
+    """By which a shared breaker knows its probe."""
 
 
 Notes: TypeAlias = tuple[Note, ...]
@@ -44,10 +46,14 @@ class Breaker:
     def end(self, step: str, ticket: Ticket, failed: bool | None) -> Notes:
         """The call is over; what became of the breaker by it, the probe's own admission included."""
         with self._lock:
-            before = self.state.phase
-            self.state = on_end(self.policy, self.state, failed, ticket.is_probe, self.clock())
-            after = self.state.phase
-        notes = [Note(step, "breaker_half_opened")] if ticket.is_probe else []
-        if after != before:
-            notes.append(Note(step, "breaker_closed" if after == "closed" else "breaker_opened"))
-        return tuple(notes)
+            before = self.state
+            self.state = on_end(self.policy, before, failed, ticket.is_probe, self.clock())
+            return notes_of(step, ticket, before, self.state)
+
+
+def notes_of(step: str, ticket: Ticket, before: BreakerState, after: BreakerState) -> Notes:
+    """What the end of a call did to a breaker, and that it was a probe."""
+    notes = [Note(step, "breaker_half_opened")] if ticket.is_probe else []
+    if after.phase != before.phase:
+        notes.append(Note(step, "breaker_closed" if after.phase == "closed" else "breaker_opened"))
+    return tuple(notes)

@@ -14,6 +14,7 @@ from pipeline.errors import InvalidSetting
 from pipeline.guard.breaker import Breaker
 from pipeline.guard.results import Caching, Remembered
 from pipeline.guard.shared import Shared, opened
+from pipeline.guard.sharedbreaker import Sharing, breaker_of
 from pipeline.guard.slots import Slots
 from pipeline.guard.timing import Timing
 from pipeline.policies import RateLimit
@@ -79,7 +80,12 @@ class Supplies:
     """The caches, breakers, limits and budgets of a pipeline's steps, by the step's name or the one that it shares."""
 
     def __init__(
-        self, steps: Iterable[Step[Any, Any, Any]], timing: Timing, path: str | None, caching: Caching
+        self,
+        steps: Iterable[Step[Any, Any, Any]],
+        timing: Timing,
+        path: str | None,
+        caching: Caching,
+        sharing: Sharing = Sharing(),  # noqa: B008 - a tuple
     ) -> None:
         steps = tuple(steps)
         self.shared: Shared | None = None if path is None else opened(path)
@@ -89,7 +95,9 @@ class Supplies:
             for step in steps
             if step.policies.cache is not None
         }
-        self.breakers: dict[str, Breaker] = {key: Breaker(policy, timing.monotonic) for key, policy in breakers.items()}
+        self.breakers: dict[str, Breaker] = {
+            key: breaker_of(key, policy, timing.monotonic, sharing) for key, policy in breakers.items()
+        }
         self.rates: dict[str, Rate] = {
             key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.journal.breakers import breakers_of, check_shared, has_shared
 from pipeline.journal.cache import results_of
 from pipeline.journal.memory import MemoryJournal
 from pipeline.journal.past import Past
@@ -19,6 +20,9 @@ __all__ = [
     "Pruned",
     "Recorder",
     "SqliteJournal",
+    "breakers_of",
+    "check_shared",
+    "has_shared",
     "recorder_for",
     "results_of",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting, JournalDamaged, JournalError
+from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
@@ -66,7 +67,7 @@ _DAMAGED = ("XX001", "XX002")
 """The server's own words for a damaged table or index."""
 
 
-class PostgresJournal(SqlJournal, KeptResults):
+class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     """Remembers runs in the database that ``dsn`` names, in the tables of one ``schema``, which is made if missing.
 
     Needs psycopg 3: ``pip install 'stepslice[postgres]'``. ``dsn`` is what libpq takes, as

@@ -122,3 +122,15 @@ ON CONFLICT (key) DO UPDATE SET step = excluded.step, kept_at = excluded.kept_at
 DELETE FROM {prefix}results WHERE id IN (SELECT id FROM (
     SELECT id, sum(length(body)) OVER (ORDER BY kept_at DESC, id DESC) AS size FROM {prefix}results WHERE step = ?
 ) AS sized WHERE size > ?);
+
+-- breaker
+SELECT failures, opened_at, probe_at FROM {prefix}breakers WHERE name = ?;
+
+-- new_breaker
+INSERT INTO {prefix}breakers (name, failures) VALUES (?, 0) ON CONFLICT (name) DO NOTHING;
+
+-- locked_breaker
+SELECT failures, opened_at, probe_at, {now} FROM {prefix}breakers WHERE name = ? {lock};
+
+-- put_breaker
+UPDATE {prefix}breakers SET failures = ?, opened_at = ?, probe_at = ? WHERE name = ?;

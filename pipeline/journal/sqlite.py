@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
+from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
@@ -36,10 +37,14 @@ _RESULTS_BY_STEP = "CREATE INDEX IF NOT EXISTS results_by_step ON results (step)
 TOGETHER = 32
 """Rows that one statement inserts where there are so many: a quarter of their price is the statement's."""
 
+_BREAKERS = """CREATE TABLE IF NOT EXISTS breakers (
+    name TEXT PRIMARY KEY, failures INTEGER NOT NULL, opened_at REAL, probe_at REAL) WITHOUT ROWID"""
+"""Made when the first failure comes; it may be dropped, and then all breakers are closed."""
+
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
-class SqliteJournal(SqlJournal, KeptResults):
+class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
     """Remembers runs in the file at ``path``, which is created for its owner alone to read.
 
     ``sync="process"`` survives kill -9, ``"power"`` the loss of power too, at the price of a disk flush every 50 ms.
@@ -85,6 +90,12 @@ class SqliteJournal(SqlJournal, KeptResults):
     def _make_results(self, connection: sqlite3.Connection) -> None:
         connection.execute(_RESULTS)
         connection.execute(_RESULTS_BY_STEP)
+
+    def _has_breakers(self, connection: sqlite3.Connection) -> bool:
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'breakers'").fetchone())
+
+    def _make_breakers(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_BREAKERS)
 
     def _mapped(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error | OSError):

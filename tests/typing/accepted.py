@@ -274,7 +274,7 @@ def is_busy(error: Exception | str) -> bool:
     "guarded",
     retry=Retry(on=(TimeoutError, is_busy, "busy"), attempts=4, wait=0.5, max_wait=30.0, jitter="none", budget=0.2),
     timeout=30.0,
-    breaker=CircuitBreaker(failures=5, reset_s=60.0, on=ApiError, name="bank"),
+    breaker=CircuitBreaker(failures=5, reset_s=60.0, on=ApiError, name="bank", shared=False),
     rate=RateLimit(per_second=50, burst=2),
     limit=ConcurrencyLimit(8, name="bank"),
     cache=Cache(max_age_s=86_400),
@@ -717,6 +717,7 @@ remembered = Processor(
     max_failures=0.1,
     max_attempts=3,
     fail_fast=False,
+    early_stop=True,
     account_id=None,
     context=ExecutionContext(execution_metadata={"desk": "north"}),
 )

@@ -363,6 +363,8 @@ Processor(pipeline=statement, on_input_change="restrat")  # type: ignore[arg-typ
 Processor(pipeline=statement, on_code_change="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Processor(pipeline=statement, on_bad_payload="resume")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Processor(pipeline=statement, max_failures="10%")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+CircuitBreaker(shared="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Processor(pipeline=statement, early_stop="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Processor(pipeline=statement, fail_fast="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Processor(pipeline=statement, account_id=123)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Processor(pipeline=statement, context={"retry_count": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -76,3 +76,11 @@ CREATE TABLE {prefix}results (
 
 CREATE UNIQUE INDEX results_by_key ON {prefix}results (key);
 CREATE INDEX results_by_step ON {prefix}results (step);
+
+-- States of circuit breakers that processes share: they may be lost, and then all are closed.
+CREATE TABLE {prefix}breakers (
+    name TEXT PRIMARY KEY,
+    failures BIGINT NOT NULL,
+    opened_at DOUBLE PRECISION,
+    probe_at DOUBLE PRECISION
+);
