@@ -12,6 +12,7 @@ BIN := .venv/bin
 UV := .tools/bin/uv
 INSTALL := $(UV) pip install --quiet --python .venv
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -96,6 +97,10 @@ bench: .venv/bench.stamp ## ratios against the contenders
 .PHONY: bench-durable
 bench-durable: .build/durable.stamp ## what remembering costs, beside DBOS, LangGraph, diskcache and joblib: five minutes
 	.build/durable/bin/python -m tests.benchmarks.durable
+
+.PHONY: bench-runners
+bench-runners: .venv/bench.stamp ## every runner against its contenders: about half an hour (BENCH_FLAGS=--help chooses)
+	$(BIN)/python -m tests.benchmarks.runners $(BENCH_FLAGS)
 
 ##@ Build it
 

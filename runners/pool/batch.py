@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from runners.pool.pace import MAX_BYTES
 from runners.pool.records import Record, bounded, message_of, unpickled_error
-from runners.pool.wire import PLAIN, Frame, Packer, Part, Unreadable, unseal
+from runners.pool.wire import PLAIN, RAW, Frame, Packer, Part, Unreadable, unseal
 from runners.protocol import Crash
 
 _NO_CRASHES: Mapping[int, Crash] = MappingProxyType({})
@@ -36,34 +36,38 @@ class Packed(NamedTuple):
 
     head: list[Any]
     body: list[Part]
+    size: int
+    """About how many bytes, where it was counted."""
     all_plain: bool
     crash: Crash | None
     """The value that follows the packed ones cannot be pickled."""
 
 
 def pack(values: list[Any]) -> Packed:
-    """The front of ``values``: up to 128 kB, or one larger value, or up to one that cannot be pickled."""
+    """The front of ``values``: up to 256 kB, or one larger value, or up to one that cannot be pickled."""
     if _TINY.issuperset(map(type, values)):
-        return Packed(values, [], all_plain=True, crash=None)
+        return Packed(values, [], 0, all_plain=True, crash=None)
     packer = Packer()
     size = 0
     for value in values:
-        if type(value) in PLAIN:
+        kind = type(value)
+        if kind in PLAIN and (kind is not bytes or len(value) < RAW):
             size += len(value) if isinstance(value, (str, bytes)) else 8
             packer.head.append(value)
         else:
             try:
                 packer.add(*packer.seal(value))
             except Unreadable as error:
-                return _packed(packer, _unpicklable_input(value, error))
+                return _packed(packer, size, _unpicklable_input(value, error))
         if size + packer.body_size > MAX_BYTES:
             break
-    return _packed(packer, None)
+    return _packed(packer, size, None)
 
 
-def _packed(packer: Packer, crash: Crash | None) -> Packed:
+def _packed(packer: Packer, size: int, crash: Crash | None) -> Packed:
+    size += packer.body_size
     head, body = packer.take()
-    return Packed(head, body, all_plain=tuple not in set(map(type, head)), crash=crash)
+    return Packed(head, body, size, all_plain=tuple not in set(map(type, head)), crash=crash)
 
 
 def to_batch(frame: Frame) -> Batch:

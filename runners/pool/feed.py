@@ -54,7 +54,8 @@ class Feed:
         self._iterator = iter(inputs)
         self._pulled = 0
         self._returned: deque[Chunk] = deque()
-        self._open = True
+        self.is_open: bool = True
+        """There may be more to pull."""
         self.error: Exception | None = None
         """What the inputs raised; the stream ends with it when everything pulled before is done."""
 
@@ -66,7 +67,7 @@ class Feed:
         """At most ``size`` inputs; None if there is nothing (left) to do."""
         if self._returned:
             return self._returned.popleft()
-        if not self._open:
+        if not self.is_open:
             return None
         values = self._pull(size)
         if not values:
@@ -83,7 +84,7 @@ class Feed:
         values: list[Any] = []
         block = size if self._sized else 1
         until = monotonic() + _PULL_S
-        while self._open and len(values) < size:
+        while self.is_open and len(values) < size:
             before = len(values)
             self._extend(values, min(block, size - before))
             if self._sized or monotonic() > until:
@@ -99,4 +100,4 @@ class Feed:
             values.extend(islice(self._iterator, count))  # keeps what came before an exception
         except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised at the end
             self.error = error
-        self._open = len(values) == wanted
+        self.is_open = len(values) == wanted

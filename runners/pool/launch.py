@@ -23,6 +23,9 @@ from typing import Any, Literal
 from runners.pool import worker
 from runners.pool.slot import open_slot
 
+_ROOM = 16
+"""More descriptors than starting a process takes."""
+
 StartMethod = Literal["fork", "forkserver", "spawn"]
 
 
@@ -58,9 +61,20 @@ def start_process(
     descriptors = [_Descriptor(number) for number in (sock, slot, parent, hangup)]
     make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - absent from the type's stub
     process = make_process(target=_serve, args=(settings, *descriptors), name="pool-worker")
+    _check_room()
     with _main_that_can_be_found():
         process.start()
     return process
+
+
+def _check_room() -> None:
+    """Fail before ``multiprocessing`` begins: when descriptors run out half way, it leaves open what it has opened."""
+    taken: list[int] = []
+    try:
+        taken.extend(os.pidfd_open(os.getpid()) for _ in range(_ROOM))
+    finally:
+        for number in taken:
+            os.close(number)
 
 
 def _serve(settings: worker.Settings, *descriptors: _Descriptor) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 
 from runners.errors import RunnerError
@@ -58,6 +58,7 @@ class Stream:
         try:
             yield from self.hand_out()
             while self.team.busy:
+                self.let_results_gather()
                 for member, ended in self.team.wait(self.until_next_limit()):
                     yield from self.collect(member)
                     if ended:
@@ -102,12 +103,29 @@ class Stream:
         if member.function is not self:
             member.begin(self)
             member.send(to_parts(FUNCTION, 0, 0.0, [self.function], [], all_plain=True))
-        parts = to_parts(CHUNK, chunk.first, 0.0, packed.head, packed.body, all_plain=packed.all_plain)
-        self.pace.learn_bytes(len(chunk.values), sum(map(len, parts)))
+        member.arena.forget(member.answered)
+        parts = to_parts(
+            CHUNK,
+            chunk.first,
+            0.0,
+            packed.head,
+            packed.body,
+            all_plain=packed.all_plain,
+            arena=member.arena,
+            read=member.answers,
+        )
+        self.pace.learn_bytes(len(chunk.values), packed.size or sum(map(len, parts)))
         member.chunks.append(chunk)
         member.send(parts)
 
     # Receiving
+
+    def let_results_gather(self) -> None:
+        """Sleep while nobody needs anything: what leaves a worker meanwhile is safe, and one look is enough for it."""
+        if len(self.team.members) == self.team.size or not self.feed.is_open:
+            leisure_s = self.pace.leisure_s(min(member.waiting for member in self.team.members if member.chunks))
+            if leisure_s and leisure_s < self.until_next_limit():
+                sleep(leisure_s)
 
     def collect(self, member: Member) -> Iterator[Batch]:
         """What has arrived from one worker."""
@@ -127,8 +145,10 @@ class Stream:
         """Note that these inputs are done."""
         chunk = member.chunks[0]
         chunk.drop(frame.size)
+        member.answers += 1
         if not chunk.values:
             member.chunks.popleft()
+            member.answered += 1
         if frame.busy_s:
             self.pace.learn(frame.size, frame.busy_s)
         if member.condemned is not None and member.condemned < chunk.first:

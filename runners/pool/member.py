@@ -8,7 +8,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from math import inf
 from multiprocessing.process import BaseProcess
@@ -16,9 +16,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from runners.pool import slot as slots
+from runners.pool.arena import Arena
 from runners.pool.feed import Chunk
 from runners.pool.launch import StartMethod, start_process
-from runners.pool.slot import RUNNING, clear_slot, close_slot, create_slot, open_slot
+from runners.pool.slot import RUNNING, arenas_behind, clear_slot, close_slot, create_slot, open_slot
 from runners.pool.wire import MAX_PARTS, Frame, Inbox, Part, drop_sent
 from runners.pool.worker import EXIT_UNREACHABLE, Settings
 
@@ -53,38 +54,64 @@ class Member:
         """Nothing more will come from it."""
         self.ended: int = -1
         """Descriptor that is readable once the process has ended."""
-        self._inbox = Inbox()
+        self.answers: int = 0
+        """How many frames with results have come."""
+        self.answered: int = 0
+        """How many chunks have all their results."""
+        self._held = ExitStack()  # what this side has open
         self._start(method, settings)
 
     def _start(self, method: StartMethod, settings: Settings) -> None:
+        with ExitStack() as theirs:
+            try:
+                self._open_and_launch(method, settings, theirs)
+            except BaseException:
+                self.forget()
+                raise
+
+    def _open_and_launch(self, method: StartMethod, settings: Settings, theirs: ExitStack) -> None:
+        """``theirs`` is what only the worker needs. Each descriptor is noted where it is opened: the next may fail."""
         self.sock: socket.socket
         self.lifeline: int
-        self.sock, theirs = socket.socketpair()
-        descriptor = create_slot()
-        hangup, self.lifeline = os.pipe()
-        parent = os.pidfd_open(os.getpid())
+        self.sock, sock = socket.socketpair()
+        self._held.callback(self.sock.close)
+        theirs.callback(sock.close)
         self.sock.setblocking(False)
-        for end in (self.sock, theirs):
+        for end in (self.sock, sock):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        descriptor = _closed_by(theirs, create_slot())
+        hangup, self.lifeline = os.pipe()
+        _closed_by(theirs, hangup)
+        _closed_by(self._held, self.lifeline)
+        parent = _closed_by(theirs, os.pidfd_open(os.getpid()))
+        self.slot: Slot = open_slot(descriptor)
+        to_worker, from_worker = arenas_behind(self.slot)
+        self._held.callback(close_slot, self.slot, to_worker, from_worker)
+        clear_slot(self.slot)
+        self.arena: Arena = Arena(to_worker)
+        self._inbox = Inbox(from_worker)
         _members[self.number] = self
+        self.process: BaseProcess = start_process(method, settings, sock.fileno(), descriptor, parent, hangup)
+        self.pid: int = self.process.pid or 0
+        self.ended = _closed_by(self._held, self._descriptor_of_process())
+
+    def _descriptor_of_process(self) -> int:
         try:
-            self.slot: Slot = open_slot(descriptor)
-            clear_slot(self.slot)
-            self.process: BaseProcess = start_process(method, settings, theirs.fileno(), descriptor, parent, hangup)
-            self.pid: int = self.process.pid or 0
-            self.ended = os.pidfd_open(self.pid)
-        except BaseException:
-            self.forget()
+            return os.pidfd_open(self.pid)
+        except OSError:
+            self.process.kill()
+            self.process.join()
             raise
-        finally:
-            theirs.close()
-            for number in (descriptor, parent, hangup):
-                os.close(number)
 
     @property
     def is_able(self) -> bool:
         """It can take another chunk."""
         return not self.closed and self.condemned is None and not (self.chunks and self.chunks[0].alone)
+
+    @property
+    def waiting(self) -> int:
+        """How many inputs it has beside the one it is on."""
+        return sum(len(chunk.values) for chunk in self.chunks) - 1
 
     def begin(self, stream: object) -> None:
         """It is to work for another stream; it has nothing to do at the moment."""
@@ -190,11 +217,12 @@ class Member:
     def forget(self) -> None:
         """Let go of it without touching the process."""
         _members.pop(self.number, None)
-        self.sock.close()
-        close_slot(self.slot)
-        os.close(self.lifeline)
-        if self.ended >= 0:
-            os.close(self.ended)
+        self._held.close()
+
+
+def _closed_by(stack: ExitStack, number: int) -> int:
+    stack.callback(os.close, number)
+    return number
 
 
 def describe(code: int | None) -> str:

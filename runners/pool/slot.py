@@ -1,4 +1,4 @@
-"""What a worker is doing right now: 64 bytes of memory that it shares with its parent.
+"""What a worker is doing right now: 64 bytes of memory that it shares with its parent. The arenas lie behind them.
 
 The worker writes without locks and without system calls; the parent only reads, save where noted.
 Every field is a double: aligned stores of eight bytes do not tear, and a position is exact up to 2**53.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -36,30 +37,45 @@ SENDING = 2.0
 NO_INPUT = -1.0
 NO_MARK = -1.0
 _BYTES = 64
+_ARENAS_AT = 4096
+_ARENA_BYTES = 1 << 23
 
 
 def create_slot() -> int:
-    """A file descriptor of fresh shared memory that holds one slot."""
+    """A file descriptor of fresh shared memory: a slot and two arenas, of which only what is used takes memory."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("worker-slot")
     else:  # pragma: no cover - platforms without memory files
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, _BYTES)
+    try:
+        os.ftruncate(descriptor, _ARENAS_AT + 2 * _ARENA_BYTES)
+    except OSError:  # the process may not write files of that size: it has to do without arenas
+        os.ftruncate(descriptor, _ARENAS_AT)
     return descriptor
 
 
 def open_slot(descriptor: int) -> Slot:
     """The slot behind ``descriptor``, which may be closed afterwards."""
-    return memoryview(mmap.mmap(descriptor, _BYTES)).cast("d")
+    return memoryview(mmap.mmap(descriptor, os.fstat(descriptor).st_size))[:_BYTES].cast("d")
 
 
-def close_slot(slot: Slot) -> None:
+def arenas_behind(slot: Slot) -> tuple[memoryview, memoryview]:
+    """The memory for what goes to the worker, and for what comes from it."""
+    whole = memoryview(slot.obj)
+    half = (len(whole) - _ARENAS_AT) // 2
+    return whole[_ARENAS_AT : _ARENAS_AT + half], whole[_ARENAS_AT + half :]
+
+
+def close_slot(slot: Slot, *arenas: memoryview) -> None:
     """Give the memory back now, and the file descriptor that Python keeps for it."""
     memory = slot.obj
     slot.release()
+    for arena in arenas:
+        arena.release()
     if isinstance(memory, mmap.mmap):
-        memory.close()
+        with suppress(BufferError):  # a frame that is being read holds it, and will be the last to do so
+            memory.close()
 
 
 def clear_slot(slot: Slot) -> None:

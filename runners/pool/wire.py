@@ -2,16 +2,20 @@
 
 A frame is a header, a *head* and a *body*::
 
-    header  what it is, how many values, the position of the first, the seconds they took, the two lengths
+    header  what it is, how many values, the position of the first, the seconds they took, the two lengths,
+            where in the arena the body is (or that it follows), and how many bodies of the other side were read
     head    one pickled list with an entry for every value:
               a scalar                    the value itself
               (length, buffer lengths)    a sealed value: its own pickle, in the body, then its buffers
+              (0, length)                 bytes of 1 kB and more, in the body as they are
               [kind, exception, ...]      a failure, as a record
     body    the sealed values, one after the other
 
 A head has nothing in it that could fail to unpickle, and each sealed value is on its own,
 so one value that cannot be read costs its neighbours nothing and nobody has to guess which one it was.
 Bytes of 64 kB and more, and buffers that pickle out of band, are handed over without a copy.
+A body of 4 kB and more travels through shared memory (see ``arena``), save one with buffers,
+which the values that are made of it go on to use.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from collections.abc import Iterable, Iterator
 from socket import socket
 from struct import Struct
 from typing import Any, NamedTuple
+
+from runners.pool.arena import NOWHERE, Arena
 
 FUNCTION = 1
 """To the worker: the pickled function for all chunks that follow."""
@@ -39,10 +45,13 @@ PLAIN = frozenset((int, float, str, bytes, bool, type(None), complex))
 LARGE = 65_536
 """From this size on, in bytes, a value is sent at once and uncopied."""
 
+RAW = 1024
+"""From this size on, in bytes, ``bytes`` are no part of a pickle."""
+
 MAX_PARTS = 256
 """How many pieces one system call takes."""
 
-_HEADER = Struct("<BBxxxxxxQQdQQ")
+_HEADER = Struct("<BBxxxxxxQQdQQqQ")
 _ALL_PLAIN = 1
 _HAS_BUFFERS = 2
 
@@ -64,6 +73,7 @@ class Frame(NamedTuple):
     busy_s: float
     head: list[Any]
     body: memoryview
+    read: int = 0
 
 
 class _Sink:
@@ -88,6 +98,8 @@ class Packer:
 
     def seal(self, value: object) -> tuple[Entry, list[Part]]:
         """The entry and the body parts of a value that is not plain; raises ``Unreadable``."""
+        if type(value) is bytes:
+            return (0, len(value)), [value]
         try:
             self._pickler.dump(value)
             raw = [_steady(buffer.raw()) for buffer in self._buffers]
@@ -123,6 +135,8 @@ def _steady(buffer: memoryview) -> Part:
 def unseal(entry: Entry, body: memoryview, offset: int) -> Any:
     """The value whose sealed form starts at ``offset``; raises ``Unreadable``."""
     end = offset + entry[0]
+    if not entry[0]:
+        return bytes(body[offset : offset + entry[1]])
     try:
         return pickle.loads(body[offset:end], buffers=_cut(body, end, entry[1:]))
     except (Exception, SystemExit) as error:
@@ -135,17 +149,32 @@ def _cut(body: memoryview, offset: int, sizes: Iterable[int]) -> Iterator[memory
         offset += size
 
 
-def to_parts(kind: int, first: int, busy_s: float, head: list[Any], body: list[Part], *, all_plain: bool) -> list[Part]:
-    """A frame as the pieces to send, small ones joined. ``all_plain``: there is neither a sealed value nor a record."""
+def to_parts(
+    kind: int,
+    first: int,
+    busy_s: float,
+    head: list[Any],
+    body: list[Part],
+    *,
+    all_plain: bool,
+    arena: Arena | None = None,
+    read: int = 0,
+) -> list[Part]:
+    """A frame as the pieces to send, small ones joined. ``all_plain``: there is neither a sealed value nor a record.
+
+    The body goes into ``arena`` if it may; ``read`` is how many frames with bodies have been read here.
+    """
     head_parts: list[Part] = []
     pickle.Pickler(_Sink(head_parts), 5).dump(head)
     flags = _ALL_PLAIN if all_plain else _HAS_BUFFERS if _any_buffers(head) else 0
     sizes = sum(map(len, head_parts)), sum(map(len, body))
-    return _joined([_HEADER.pack(kind, flags, len(head), first, busy_s, *sizes), *head_parts, *body])
+    place = NOWHERE if arena is None else arena.place(body, 0 if flags & _HAS_BUFFERS else sizes[1])
+    header = _HEADER.pack(kind, flags, len(head), first, busy_s, *sizes, place, read)
+    return _joined([header, *head_parts, *(body if place == NOWHERE else ())])
 
 
 def _any_buffers(head: list[Any]) -> bool:
-    return any(type(entry) is tuple and len(entry) > 1 for entry in head)
+    return any(type(entry) is tuple and len(entry) > 1 and entry[0] for entry in head)
 
 
 def _joined(parts: list[Part]) -> list[Part]:
@@ -181,7 +210,8 @@ class Inbox:
     _SIZE = 1 << 18
     _KEPT = 1 << 23
 
-    def __init__(self) -> None:
+    def __init__(self, arena: memoryview) -> None:
+        self._arena = arena
         self._buffer = bytearray(self._SIZE)
         self._start = 0
         self._end = 0
@@ -201,17 +231,19 @@ class Inbox:
         self._wanted = _HEADER.size
         if available < self._wanted:
             return None
-        kind, flags, count, first, busy_s, head_size, body_size = _HEADER.unpack_from(self._buffer, self._start)
-        self._wanted += head_size + body_size
+        header = _HEADER.unpack_from(self._buffer, self._start)
+        kind, flags, count, first, busy_s, head_size, body_size, place, read = header
+        self._wanted += head_size + (body_size if place == NOWHERE else 0)
         if available < self._wanted:
             return None
-        body_end = self._start + self._wanted
         view = memoryview(self._buffer)
-        head = pickle.loads(view[body_end - body_size - head_size : body_end - body_size])
-        self._start = body_end
+        head_start, end = self._start + _HEADER.size, self._start + self._wanted
+        head = pickle.loads(view[head_start : head_start + head_size])
+        body = view[end - body_size : end] if place == NOWHERE else self._arena[place : place + body_size]
+        self._start = end
         if flags & _HAS_BUFFERS:
             self._leave_memory_to_the_frame()
-        return Frame(kind, flags == _ALL_PLAIN, count, first, busy_s, head, view[body_end - body_size : body_end])
+        return Frame(kind, flags == _ALL_PLAIN, count, first, busy_s, head, body, read)
 
     def _leave_memory_to_the_frame(self) -> None:
         """Its values will point into the buffer, so that what comes next needs another one."""

@@ -8,28 +8,40 @@ Nothing here needs the rest of the package, so that a worker is up quickly.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import pickle
-import resource
 import select
 import signal
 import threading
 from collections.abc import Callable
 from math import inf
-from pathlib import Path
 from socket import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runners.pool import slot as slots
+from runners.pool.arena import Arena
+from runners.pool.bounds import end_on_hangup, ignore, limit_memory
+from runners.pool.pace import MAX_BYTES
 from runners.pool.records import to_record
-from runners.pool.slot import CONDEMNED, DEADLINE, MARK, PHASE, POSITION, RUNNING, SENDING, START, WAITING
+from runners.pool.slot import (
+    CONDEMNED,
+    DEADLINE,
+    MARK,
+    PHASE,
+    POSITION,
+    RUNNING,
+    SENDING,
+    START,
+    WAITING,
+    arenas_behind,
+)
 from runners.pool.wire import (
     CHUNK,
     LARGE,
     PLAIN,
+    RAW,
     READY,
     REFUSED,
     RESULTS,
@@ -93,40 +105,19 @@ def main(settings: Settings, sock: socket, slot: Slot, parent: int, hangup: int)
     _slot = slot
     worker = _Worker(sock, slot, settings)
     os.setpgid(0, 0)  # what the function starts ends together with the worker
-    _end_on_hangup(hangup)
-    signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the parent to decide on
+    end_on_hangup(hangup)
+    signal.signal(signal.SIGINT, ignore)  # Ctrl-C is for the parent to decide on
     signal.signal(signal.SIGTERM, worker.end_if_condemned)
     os.register_at_fork(after_in_child=worker.abandon)
     threading.Thread(target=_watch, args=(parent, worker), name="pool-watch", daemon=True).start()
     if settings.max_memory is not None:
-        _limit_memory(settings.max_memory)
+        limit_memory(settings.max_memory)
     gc.freeze()
     try:
         worker.serve()
     except (OSError, ValueError):
         # The connection is unusable (the function closed it), or this is a process that the function forked.
         os._exit(EXIT_UNREACHABLE)
-
-
-def _limit_memory(extra: int) -> None:
-    """Let this process take ``extra`` bytes of address space beyond what it has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + extra
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def _ignore(signum: int, frame: object) -> None:
-    """A handler instead of SIG_IGN, which programs started by the function would inherit."""
-
-
-def _end_on_hangup(hangup: int) -> None:
-    """Have the kernel kill this process group when the parent's end of the pipe closes.
-
-    That works while the function holds the interpreter lock, too, as a regular expression may do for years.
-    """
-    fcntl.fcntl(hangup, fcntl.F_SETOWN, -os.getpid())
-    fcntl.fcntl(hangup, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(hangup, fcntl.F_SETFL, fcntl.fcntl(hangup, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
 def _watch(parent: int, worker: _Worker) -> None:
@@ -153,9 +144,12 @@ class _Worker:
         self.all_plain = True  # guarded by `sending`
         self.flushed_at = monotonic()
         self.sending = threading.Lock()  # the main thread and the watching one both send
+        from_parent, to_parent = arenas_behind(slot)
+        self.inbox = Inbox(from_parent)
+        self.arena = Arena(to_parent)  # guarded by `sending`
 
     def serve(self) -> None:
-        inbox = Inbox()
+        inbox = self.inbox
         while True:
             frame = inbox.next_frame()
             if frame is None:
@@ -179,6 +173,8 @@ class _Worker:
     def serve_chunk(self, chunk: Frame) -> None:
         if self.func is None:
             return
+        with self.sending:
+            self.arena.forget(chunk.read)
         try:
             self.run_chunk(self.func, chunk)
             self.flush()
@@ -204,10 +200,11 @@ class _Worker:
                     value = func(unseal(entry, chunk.body, begin))
                 else:
                     value = func(entry)
-                if type(value) in PLAIN:
+                kind = type(value)
+                if kind in PLAIN and (kind is not bytes or len(value) < RAW):
                     append(value)
-                else:
-                    flush_at = 0.0 if self.add_sealed(value) >= LARGE else flush_at
+                elif self.add_sealed(value):
+                    flush_at = 0.0
             except BaseException as error:  # noqa: BLE001 - whatever it raises is that input's own end
                 self.add_failure(error, now)
             if pulsed:
@@ -223,8 +220,8 @@ class _Worker:
                 slot[START] = now
                 slot[PHASE] = RUNNING
 
-    def add_sealed(self, value: object) -> int:
-        """Pack it; how many bytes wait to be sent. Large ones must not wait: the function may use a buffer again."""
+    def add_sealed(self, value: object) -> bool:
+        """Pack it; whether it must leave at once. Large ones must not wait: the function may use a buffer again."""
         try:
             entry, parts = self.outbox.seal(value)
         except Unreadable as error:
@@ -232,7 +229,7 @@ class _Worker:
         with self.sending:
             self.all_plain = False
             self.outbox.add(entry, parts)
-            return self.outbox.body_size
+            return sum(entry) >= LARGE or self.outbox.body_size >= MAX_BYTES
 
     def add_failure(self, error: BaseException, start: float) -> None:
         if isinstance(error, Condemned) or self.slot[CONDEMNED]:
@@ -271,7 +268,8 @@ class _Worker:
         head, body = self.outbox.take()
         if head:
             first, self.first = self.first, self.first + len(head)
-            send_all(self.sock, to_parts(RESULTS, first, busy_s, head, body, all_plain=all_plain))
+            parts = to_parts(RESULTS, first, busy_s, head, body, all_plain=all_plain, arena=self.arena)
+            send_all(self.sock, parts)
 
     def end_if_condemned(self, signum: int, frame: object) -> None:
         """A SIGTERM to a whole process group is the parent's to handle; one after our time is up is for us."""
@@ -289,6 +287,7 @@ class _Worker:
         _slot = None
         self.sock.close()
         self.slot.release()
+        self.arena.memory.release()
 
 
 class _ResultUnreadable(Unreadable):

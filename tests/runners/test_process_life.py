@@ -284,3 +284,37 @@ def test_many_batches_leave_nothing_behind() -> None:
     with nothing_left_behind():
         for _ in range(20):
             ProcessRunner(2).run(abs, [-1, -2])
+
+
+SCARCE = """
+import os, resource
+from runners import ProcessRunner, RunnerError
+from tests.runners.processes import descendants, open_descriptors
+
+def attempt(limit):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    try:
+        return ProcessRunner(2, {method!r}).run(abs, [-1, 2]) == [1, 2]
+    except RunnerError as error:
+        assert "cannot start a worker process" in str(error), error
+        return False
+
+if __name__ == "__main__":
+    assert attempt(1024)
+    before = open_descriptors()
+    numbers = sorted(map(int, before))
+    worked = [attempt(limit) for limit in range(numbers[-1] + 2, numbers[-1] + 50, {step})]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    after = open_descriptors()
+    print(worked[0], worked[-1], descendants() or "no process", before.items() ^ after.items() or "no descriptor")
+"""
+
+
+@pytest.mark.parametrize(("method", "step"), [("fork", 1), ("forkserver", 4), ("spawn", 4)])
+def test_running_out_of_descriptors_is_told_and_leaves_none_open(tmp_path: Path, method: str, step: int) -> None:
+    script = tmp_path / "scarce.py"
+    script.write_text(SCARCE.format(method=method, step=step))
+
+    done = python(str(script), cwd=Path(__file__).parents[2])
+
+    assert (done.stdout, done.stderr) == ("False True no process no descriptor\n", "")

@@ -8,7 +8,7 @@ import pytest
 
 from runners.pool.blame import MAX_DEATHS, judge
 from runners.pool.feed import Chunk, Feed
-from runners.pool.pace import CHUNK_S, MAX_ITEMS, Pace
+from runners.pool.pace import CHUNK_S, GATHER_S, MAX_ITEMS, MAX_LISTED, Pace
 from runners.pool.slot import RUNNING, SENDING, WAITING
 
 
@@ -62,15 +62,16 @@ def test_a_worker_without_chunks_dies_unnoticed() -> None:
     assert judge([], 3, RUNNING) == (None, [])
 
 
-def test_chunks_start_at_one_and_double_up_to_the_limit() -> None:
+def test_chunks_start_at_one_and_grow_fourfold_up_to_the_limit() -> None:
     pace = Pace(workers=2)
     sizes = [pace.size(None)]
     for _ in range(14):
         pace.learn(sizes[-1], sizes[-1] * 1e-7)
         sizes.append(pace.size(None))
 
-    assert sizes[:4] == [1, 2, 4, 8]
+    assert sizes[:4] == [1, 4, 16, 64]
     assert sizes[-1] == MAX_ITEMS
+    assert pace.size(10**9) == MAX_LISTED
 
 
 def test_slow_inputs_travel_alone_and_without_one_in_advance() -> None:
@@ -83,7 +84,7 @@ def test_slow_inputs_travel_alone_and_without_one_in_advance() -> None:
 def test_large_inputs_make_small_chunks() -> None:
     pace = Pace(workers=2)
     for _ in range(20):
-        pace.learn_bytes(1, 100_000)
+        pace.learn_bytes(1, 200_000)
         pace.learn(1, 1e-6)
 
     assert pace.size(None) == 1
@@ -91,10 +92,27 @@ def test_large_inputs_make_small_chunks() -> None:
 
 def test_towards_a_known_end_chunks_become_small() -> None:
     pace = Pace(workers=2)
-    for _ in range(14):
-        pace.learn(1, 1e-7)
+    for _ in range(20):
+        pace.learn(1, 1e-4)
 
-    assert [pace.size(remaining) for remaining in (100_000, 100, 3)] == [MAX_ITEMS, 25, 1]
+    assert [pace.size(remaining) for remaining in (100_000, 100, 60, 3)] == [200, 25, 15, 10]
+
+
+def test_the_last_chunks_are_no_smaller_than_a_millisecond_of_work() -> None:
+    pace = Pace(workers=2)
+    for _ in range(20):
+        pace.learn(1, 2e-3)
+
+    assert [pace.size(remaining) for remaining in (100, 3)] == [10, 1]
+
+
+def test_results_gather_only_while_every_worker_has_work_in_advance() -> None:
+    pace = Pace(workers=2)
+    assert pace.leisure_s(1_000) == 0.0
+
+    pace.learn(1, 1e-3)
+
+    assert [pace.leisure_s(waiting) for waiting in (0, 2, 8, 1_000)] == [0.0, 0.0005, 0.002, GATHER_S]
 
 
 def test_what_was_given_back_comes_first_and_in_order() -> None:
