@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from runners.asynchronous import AsyncRunner
     from runners.choose import Choice, choose_runner
     from runners.crash import Crash
+    from runners.dask import DaskRunner
     from runners.errors import InputFailed, RunnerError
     from runners.executor import ExecutorRunner
     from runners.process import ProcessRunner
     from runners.protocol import Runner
+    from runners.ray import RayRunner
     from runners.sequential import SequentialRunner
     from runners.thread import ThreadRunner
 
@@ -27,9 +29,11 @@ __all__ = [
     "AsyncRunner",
     "Choice",
     "Crash",
+    "DaskRunner",
     "ExecutorRunner",
     "InputFailed",
     "ProcessRunner",
+    "RayRunner",
     "Runner",
     "RunnerError",
     "SequentialRunner",
@@ -41,9 +45,11 @@ _ROOMS = {
     "AsyncRunner": "asynchronous",
     "Choice": "choose",
     "Crash": "crash",
+    "DaskRunner": "dask",
     "ExecutorRunner": "executor",
     "InputFailed": "errors",
     "ProcessRunner": "process",
+    "RayRunner": "ray",
     "Runner": "protocol",
     "RunnerError": "errors",
     "SequentialRunner": "sequential",

@@ -48,10 +48,9 @@ class NotLoaded(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """Nothing ran, because an earlier worker has begun with these inputs and did not finish; it was on ``where``."""
+    """Nothing ran, because a worker has begun with this chunk before and did not finish; ``where`` tells of it."""
 
     where: str
-    exact: bool
 
 
 class Wire(Protocol):

@@ -66,11 +66,15 @@ def dumps_for(source: Source) -> Callable[[Any], bytes]:
     """How values are pickled for its workers."""
     made = _unwrapped(source)
     if (type(made) if isinstance(made, Executor) else made).__module__.startswith("loky"):
-        # loky brings it, because its workers do not import the script they work for
-        from cloudpickle import dumps  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-
-        return cast("Callable[[Any], bytes]", dumps)
+        return dumps_by_value()
     return pickle.dumps
+
+
+def dumps_by_value() -> Callable[[Any], bytes]:
+    """Pickling for workers that do not import the script they work for; loky and Dask bring it."""
+    from cloudpickle import dumps  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    return cast("Callable[[Any], bytes]", dumps)
 
 
 def name_of(source: Any) -> str:

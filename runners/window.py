@@ -224,8 +224,7 @@ class Window(AbstractContextManager["Window"]):
         if isinstance(report, NotLoaded):
             raise RunnerError(f"a worker cannot load the function: {report.reason}; can the worker import its module?")
         if isinstance(report, Begun):
-            lost = RuntimeError(f"{report.where} has begun and not finished")
-            return self._lost(chunk, "own" if report.exact else "shared", lost)
+            return self._lost(chunk, "shared", RuntimeError(report.where))
         return self._answered(chunk, report)
 
     def _answered(self, chunk: Chunk, report: Report) -> list[Ended]:

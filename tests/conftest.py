@@ -34,3 +34,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Only tests are collected here; ``--doctest-modules`` would import scripts and benchmarks as well."""
     stray = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
     return True if stray else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Clusters come last: they leave threads in this process, and one with threads does not fork its workers."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)

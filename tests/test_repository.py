@@ -30,12 +30,12 @@ LOCKS = {  # the requirement file, and what it pins
 }
 OPTIONAL = {  # an optional package, and where alone it is imported
     "cloudpickle": "runners/supply",
-    "dask": "runners/dask",
-    "distributed": "runners/dask",
+    "dask": "runners/dask/",
+    "distributed": "runners/dask/",
     "hypothesis": "pipeline/testing/",
     "psycopg": "pipeline/journal/postgres",
     "pytest": "pipeline/testing/stepslice_pytest",
-    "ray": "runners/ray",
+    "ray": "runners/ray.py",
 }
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)[^\n]*((?:\n {4}--hash=sha256:[0-9a-f]{64}(?: \\)?)+)$", re.MULTILINE)

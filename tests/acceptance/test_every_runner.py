@@ -82,10 +82,10 @@ def counted(result: ProcessingResult[Any, Any]) -> tuple[int, ...]:
     return metrics.succeeded, metrics.failed, metrics.skipped, metrics.retried
 
 
-def test_every_runner_agrees_with_the_sequential_one(every_runner: Runner) -> None:
+def test_every_runner_agrees_with_the_sequential_one(any_runner: Runner) -> None:
     expected, story = ran_on(SequentialRunner())
 
-    result, witness = ran_on(every_runner)
+    result, witness = ran_on(any_runner)
 
     assert list(map(told_of, result.outcomes)) == list(map(told_of, expected.outcomes))
     assert result.error_responses() == expected.error_responses()
@@ -95,11 +95,11 @@ def test_every_runner_agrees_with_the_sequential_one(every_runner: Runner) -> No
     assert {type(outcome) for outcome in result.outcomes} == {Succeeded, Failed}
 
 
-def test_what_failed_on_any_runner_goes_on_on_another(every_runner: Runner) -> None:
-    first, _ = ran_on(every_runner)
+def test_what_failed_on_any_runner_goes_on_on_another(any_runner: Runner) -> None:
+    first, _ = ran_on(any_runner)
     repaired = STATEMENT.replace("extraction", step("extraction")(share_of))
 
-    again = Processor(pipeline=repaired, runner=every_runner, aggregate=merge_factors).retry(first)
+    again = Processor(pipeline=repaired, runner=any_runner, aggregate=merge_factors).retry(first)
     elsewhere = Processor(pipeline=repaired, aggregate=merge_factors).retry(first)
 
     assert list(map(told_of, again.outcomes)) == list(map(told_of, elsewhere.outcomes))

@@ -21,6 +21,7 @@ from pipeline import (
 )
 from pipeline.journal.sql import SqlJournal
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from tests.runners.roster import CLUSTERS, cluster_runner
 
 RUNNERS: dict[str, Callable[[], Runner]] = {
     "sequential": SequentialRunner,
@@ -31,9 +32,9 @@ RUNNERS: dict[str, Callable[[], Runner]] = {
 INPUTS = 12
 
 
-@pytest.fixture(params=RUNNERS)
+@pytest.fixture(params=[*RUNNERS, *(pytest.param(name, marks=pytest.mark.cluster) for name in CLUSTERS)])
 def runner(request: pytest.FixtureRequest) -> Runner:
-    return RUNNERS[request.param]()
+    return RUNNERS[request.param]() if request.param in RUNNERS else cluster_runner(request)
 
 
 @pytest.fixture

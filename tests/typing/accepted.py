@@ -69,8 +69,10 @@ from runners import (
     AsyncRunner,
     Choice,
     Crash,
+    DaskRunner,
     ExecutorRunner,
     ProcessRunner,
+    RayRunner,
     Runner,
     SequentialRunner,
     ThreadRunner,
@@ -807,6 +809,19 @@ assert_type(choose_runner(None, func=len, sample=["one"]).runner, Runner)
 assert_type(ExecutorRunner(ThreadPoolExecutor(4)).run(len, ["one"]), list[int])
 assert_type(ExecutorRunner(ProcessPoolExecutor).stream(len, ["one"]), Iterator[tuple[int, Result[int, Crash]]])
 check_runner(Reversed)
+
+
+class OwnCluster:
+    """Anything that has a scheduler."""
+
+    scheduler_address = "tcp://127.0.0.1:8786"
+
+
+assert_type(DaskRunner("tcp://127.0.0.1:8786").run(len, ["one"]), list[int])
+assert_type(DaskRunner(OwnCluster, deliver_each=True).stream(len, ["one"]), Iterator[tuple[int, Result[int, Crash]]])
+assert_type(DaskRunner(OwnCluster(), wait_for_workers=60.0).workers, int)
+assert_type(RayRunner().run(len, ["one"]), list[int])
+assert_type(RayRunner("auto", crash_retries=1).stream(len, ["one"]), Iterator[tuple[int, Result[int, Crash]]])
 
 with ThreadRunner(2) as warm:
     assert_type(Processor(pipeline=settled, runner=warm), Processor[str, int, list[int]])

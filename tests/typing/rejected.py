@@ -56,8 +56,10 @@ from pipeline.codec import Registry
 from pipeline.testing import assert_outcome, check_resume, faults
 from runners import (
     AsyncRunner,
+    DaskRunner,
     ExecutorRunner,
     ProcessRunner,
+    RayRunner,
     Runner,
     SequentialRunner,
     ThreadRunner,
@@ -551,6 +553,11 @@ ProcessRunner(timeout="30")  # type: ignore[arg-type]  # pyright: ignore[reportA
 ProcessRunner(start_method="froK")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 AsyncRunner("100")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ExecutorRunner(4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+DaskRunner()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+DaskRunner(4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+DaskRunner(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RayRunner(4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RayRunner(num_cpus=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ExecutorRunner()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 choose_runner("many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 choose_runner(10, bound="gpu")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
