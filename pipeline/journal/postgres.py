@@ -6,11 +6,13 @@ transaction fails ends with an error: what was committed before is kept, and a r
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from time import monotonic
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting, JournalDamaged, JournalError
@@ -28,11 +30,14 @@ IDLE_S = 5.0
 BUSY_S = 60
 """Seconds to wait for another writer of the same batch."""
 
+SILENT_S = 30
+"""Seconds after which the server ends a transaction whose process is stopped or gone without a word."""
+
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _NOW = "extract(epoch FROM clock_timestamp())::double precision"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _SETTINGS = """SELECT set_config('synchronous_commit', %s, false), set_config('lock_timeout', %s, false),
-    set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)"""
+    set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', %s, false)"""
 _ENCODING = "SELECT current_setting('server_encoding')"
 _FORMAT = "SELECT to_regclass(%s) IS NOT NULL"
 _SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
@@ -119,7 +124,19 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
         except BaseException:
             connection.close()
             raise
+        _CONNECTED.add(self)
         return connection
+
+    def _let_go(self) -> None:
+        """In a forked child: the connection is the parent's, and must not outlive it at the server.
+
+        A transaction of a parent that was killed would go on, with its locks, as long as a child has the socket open.
+        It is not closed, so that its number is not given to another file while libpq still has it.
+        """
+        if self._connection is not None and not self._connection.closed:
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(nowhere, self._connection.fileno(), inheritable=False)
+            os.close(nowhere)
 
     def _is_usable(self, connection: Any) -> bool:
         idle_s, self._used_at = monotonic() - self._used_at, monotonic()
@@ -139,7 +156,8 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
         (encoding,) = connection.execute(_ENCODING).fetchone()
         if encoding != "UTF8":
             raise JournalError(f"{self.name}: the database's encoding is {encoding}; make one with ENCODING 'UTF8'")
-        connection.execute(_SETTINGS, ("on" if self.sync == "power" else "off", f"{BUSY_S}s"))
+        synchronous = "on" if self.sync == "power" else "off"
+        connection.execute(_SETTINGS, (synchronous, f"{BUSY_S}s", f"{SILENT_S}s"))
         if self._version(connection) < len(steps_of("postgres_schema")):
             self._migrate(connection)
 
@@ -186,6 +204,17 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     def _advice(self) -> str:
         tables = ", ".join(f"{self.schema}.{table}" for table in ("inputs", "outcomes", "attempts"))
         return f"PostgreSQL uses the space again; to give it back to the system when nothing runs: VACUUM FULL {tables}"
+
+
+_CONNECTED: WeakSet[PostgresJournal] = WeakSet()
+
+
+def _let_go_of_all() -> None:
+    for journal in [*_CONNECTED]:
+        journal._let_go()  # pyright: ignore[reportPrivateUsage]
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 def _answers(connection: Any) -> bool:

@@ -23,12 +23,14 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import psycopg  # noqa: F401 - once, before the forks
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, SqliteJournal, step
+from pipeline import ExecutionContext, PostgresJournal, Processor, ProcessorInput, SqliteJournal, step
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 INPUTS = 20
@@ -100,8 +102,16 @@ def total(job: Job) -> int:
 STEPS = (fetch.name, check.name, total.name)
 
 
+def schema_of(folder: str) -> str:
+    """The schema that stands for a folder in PostgreSQL."""
+    return f"killed_{sha256(folder.encode()).hexdigest()[:16]}"
+
+
 def journal_of(command: Command) -> Any:
     """The journal in the folder."""
+    if command.journal == "postgres":
+        dsn = os.environ["STEPSLICE_POSTGRES_DSN"]
+        return PostgresJournal(dsn, command.durability, schema=schema_of(command.folder), sync="process")
     return SqliteJournal(Path(command.folder, "runs.db"), command.durability)
 
 

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import psycopg
 import pytest
 
-from tests.journal.killed import FAILING, INPUTS, RUNNERS, STEPS, Command, journal_of
+from tests.journal.killed import FAILING, INPUTS, RUNNERS, STEPS, Command, journal_of, schema_of
 
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("STEPSLICE_SEED")
@@ -41,10 +42,14 @@ IN_FLIGHT = {
 }
 """Inputs that one kill may cost: what a runner has pulled and not handed over, and what waits 5 ms for a commit."""
 
-JOURNALS = ["sqlite"]
+JOURNALS = ["sqlite", "postgres"]
 DURABILITIES = ["input"]
 CASES = [
-    Command(folder="", runner=runner, journal=journal, durability=durability)  # type: ignore[arg-type]
+    pytest.param(
+        Command(folder="", runner=runner, journal=journal, durability=durability),  # type: ignore[arg-type]
+        marks=[pytest.mark.postgres] if journal == "postgres" else [],
+        id=f"{runner}-{journal}-{durability}",
+    )
     for runner in RUNNERS
     for journal in JOURNALS
     for durability in DURABILITIES
@@ -188,13 +193,29 @@ def uninterrupted(programs: Programs, case: Command, folder: Path) -> tuple[floa
     return usual_s, json.loads((folder / "output").read_text())
 
 
+def forget(case: Command, folder: Path) -> None:
+    """What a trial kept in a server goes; its folder is the test's own."""
+    if case.journal == "postgres":
+        with psycopg.connect(os.environ["STEPSLICE_POSTGRES_DSN"], autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema_of(str(folder))} CASCADE".encode())
+
+
+@pytest.fixture(autouse=True)
+def server(request: pytest.FixtureRequest) -> None:
+    """The cases of PostgreSQL want one."""
+    if request.node.get_closest_marker("postgres"):
+        request.getfixturevalue("postgres_dsn")
+
+
 def campaign(programs: Programs, case: Command, folder: Path, seeds: Iterator[int]) -> Figures:
     usual_s, expected = uninterrupted(programs, case, folder / "uninterrupted")
+    forget(case, folder / "uninterrupted")
     assert expected == {"output": [number * 10 for number in range(INPUTS)], "failed": []}
     figures = Figures()
     for seed in seeds:
         trial = Trial(programs, case, folder / str(seed), seed)
         trial.run(usual_s)
+        forget(case, trial.folder)
         result = json.loads((trial.folder / "output").read_text())
         assert result == expected, f"seed {seed}: not what an uninterrupted run gives"
         assert trial.lost == 0, f"seed {seed}: handed out, but not recorded"
@@ -212,7 +233,7 @@ def named(case: Command) -> str:
     return f"{case.runner}-{case.journal}-{case.durability}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
+@pytest.mark.parametrize("case", CASES)
 def test_kills_lose_nothing_finished_and_repeat_only_what_was_in_flight(
     programs: Programs, case: Command, tmp_path: Path
 ) -> None:
@@ -224,7 +245,7 @@ def test_kills_lose_nothing_finished_and_repeat_only_what_was_in_flight(
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("case", CASES, ids=named)
+@pytest.mark.parametrize("case", CASES)
 def test_kills_by_the_hundred(programs: Programs, case: Command, tmp_path: Path) -> None:
     figures = campaign(programs, case, tmp_path, seeds_for(BUDGET_S / len(CASES)))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +27,7 @@ from tests.journal.servers import Proxy, Server
 
 pytestmark = pytest.mark.postgres
 
+FORK = multiprocessing.get_context("fork")
 SECRET = "geheim"
 ran: list[int] = []
 
@@ -127,6 +132,33 @@ def test_a_connection_that_was_lost_while_idle_is_opened_again(
     assert first.success
     assert second.output == [10, 12]
     assert len(runs) == 2
+
+
+def test_a_forked_child_does_not_keep_its_parents_connection_open(place: InPostgres) -> None:
+    doubles(place()).execute(inputs(1))
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stepslice' AND pid = {pid}"
+    holder = FORK.Process(target=hold_a_transaction, args=(place, *(ends := FORK.Pipe())))
+    holder.start()
+    session, child = ends[0].recv()
+    os.kill(holder.pid or 0, signal.SIGKILL)
+    holder.join()
+    while place.one(sessions.format(pid=session)):  # or the test times out: the child lives on
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+
+    assert doubles(place()).resume().output == [2]
+
+
+def hold_a_transaction(place: InPostgres, ours: Any, theirs: Any) -> None:
+    journal = place.journal()
+    with journal._transaction() as connection:
+        connection.execute(journal.sql["owners"] + " FOR UPDATE")
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        theirs.send((connection.info.backend_pid, child))
+        signal.pause()
 
 
 def test_a_wait_for_a_lock_is_bounded(place: InPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
