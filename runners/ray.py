@@ -84,13 +84,22 @@ class RayRunner(StreamRunner):
         wire = Pickled(_ray().cloudpickle.dumps)
         return self._stream(wire, pickle_function(func, wire.dumps), inputs)
 
-    def _stream(self, wire: Wire, function: bytes, inputs: Iterable[Any]) -> Iterator[tuple[int, Result[Any, Crash]]]:
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        wire = Pickled(_ray().cloudpickle.dumps)
+        return self._stream(wire, pickle_function(func, wire.dumps), inputs, every_s)
+
+    def _stream(
+        self, wire: Wire, function: bytes, inputs: Iterable[Any], every_s: float | None = None
+    ) -> Iterator[Any]:
         chunk_s = 0.0 if self._deliver_each else CHUNK_S
         with (
             _session.held(self._begin),
             Window(_Fleet(_ray(), wire, function, chunk_s, self._crash_retries), inputs) as window,
         ):
-            yield from window.results()
+            yield from window.results(every_s)
 
     def _begin(self) -> bool:
         return _begin(self._start)

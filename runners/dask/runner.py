@@ -86,12 +86,21 @@ class DaskRunner(StreamRunner):
         wire = Pickled(dumps_by_value())
         return self._stream(wire, pickle_function(func, wire.dumps), inputs)
 
-    def _stream(self, wire: Wire, function: bytes, inputs: Iterable[Any]) -> Iterator[tuple[int, Result[Any, Crash]]]:
+    def ticking(
+        self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
+    ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
+        """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
+        wire = Pickled(dumps_by_value())
+        return self._stream(wire, pickle_function(func, wire.dumps), inputs, every_s)
+
+    def _stream(
+        self, wire: Wire, function: bytes, inputs: Iterable[Any], every_s: float | None = None
+    ) -> Iterator[Any]:
         with (
             self._lease.held(self._connect) as connection,
             Window(DaskFleet(connection.client, wire, function, self._options), inputs) as window,
         ):
-            yield from window.results()
+            yield from window.results(every_s)
 
     def _connect(self) -> Connection:
         return connect(self._source)

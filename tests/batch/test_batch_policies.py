@@ -95,6 +95,32 @@ def test_values_whose_own_failure_may_pass_are_called_again_without_the_others()
     assert desk.calls == [[1, 2, 3, 9], [2, 3, 9], [3, 9]]
 
 
+def test_values_whose_own_failure_stays_are_not_called_alone() -> None:
+    desk = Desk(lambda numbers: [Failure(TimeoutError("late")) for _ in numbers], retry=Retry(attempts=2, wait=0.1))
+
+    assert desk.ends(1, 2, 3) == ["late"] * 3
+    assert desk.calls == [[1, 2, 3]] * 2
+
+
+def test_every_call_gets_the_values_as_they_entered_whatever_an_earlier_one_did_to_them() -> None:
+    seen: list[list[list[int]]] = []
+
+    def spoil(rows: list[list[int]]) -> list[int]:
+        seen.append([row.copy() for row in rows])
+        for row in rows:
+            row.append(99)
+        if len(seen) < 3:
+            raise ConnectionError("busy")
+        return [len(row) for row in rows]
+
+    spoiling = batch_step("spoil", retry=Retry(attempts=2, wait=0.0))(spoil)
+
+    ends = run_batch(Program(Pipeline.of([spoiling])), 0, [("a", [1]), ("b", [2])])
+
+    assert seen == [[[1], [2]], [[1], [2]], [[1]], [[2]]]
+    assert [end for end, _, _ in ends] == [2, 2]
+
+
 def test_a_value_whose_failure_does_not_pass_is_called_once() -> None:
     desk = Desk(lambda numbers: [Failure("never") for _ in numbers], retry=Retry(on=("busy",), attempts=3))
 

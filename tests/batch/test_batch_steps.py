@@ -77,10 +77,10 @@ def pairs_of(path: Path, *values: int) -> list[ProcessorInput[Pair]]:
 
 
 @pytest.mark.parametrize("inverting", [invert, ainvert], ids=["sync", "async"])
-def test_inputs_are_called_together_on_every_runner(every_runner: Runner, inverting: Any, tmp_path: Path) -> None:
+def test_inputs_are_called_together_on_every_runner(any_runner: Runner, inverting: Any, tmp_path: Path) -> None:
     pipeline = load >> inverting >> half
 
-    result = Processor(pipeline=pipeline, runner=every_runner).execute(pairs_of(tmp_path, *range(1, 11)))
+    result = Processor(pipeline=pipeline, runner=any_runner).execute(pairs_of(tmp_path, *range(1, 11)))
 
     calls = witnessed(str(tmp_path / "calls"))
     assert result.output == [6 / value for value in range(1, 11)]
@@ -93,9 +93,9 @@ def test_inputs_are_called_together_on_every_runner(every_runner: Runner, invert
 
 @pytest.mark.parametrize("inverting", [invert, ainvert], ids=["sync", "async"])
 def test_only_the_bad_inputs_of_a_call_fail_and_each_goes_on_at_the_step(
-    every_runner: Runner, inverting: Any, tmp_path: Path
+    any_runner: Runner, inverting: Any, tmp_path: Path
 ) -> None:
-    processor = Processor(pipeline=load >> inverting >> half, runner=every_runner)
+    processor = Processor(pipeline=load >> inverting >> half, runner=any_runner)
 
     first = processor.execute(pairs_of(tmp_path, 1, 2, 0, 3, 4, 5))
     repaired = processor.edit(first, "in-0", (str(tmp_path / "again"), 6))
@@ -237,6 +237,15 @@ def test_a_call_that_hangs_costs_only_the_input_that_hangs() -> None:
     assert [(failed.step, failed.kind) for failed in result.failed] == [("sleepy", "timeout")]
 
 
+@pytest.mark.cluster
+@pytest.mark.parametrize("any_runner", ["dask", "ray"], indirect=True)
+def test_a_worker_of_a_cluster_that_dies_costs_only_the_input_that_kills_it(any_runner: Runner) -> None:
+    result = Processor(pipeline=passing >> deadly >> half, runner=any_runner).execute(to_inputs([4, 0, 6, 8]))
+
+    assert [outcome.output for outcome in result.succeeded] == [2, 3, 4]
+    assert [(failed.step, failed.kind, failed.payload.data) for failed in result.failed] == [("deadly", "crash", 0)]
+
+
 @batch_step("lock", max_size=4, max_wait_s=None)
 def locks(numbers: list[int]) -> list[Any]:
     return [number or threading.Lock() for number in numbers]
@@ -285,6 +294,32 @@ def test_a_batch_waits_only_so_long_for_an_input_that_is_slow_before_it(runner: 
     assert [outcome.input_id for outcome in outcomes] == ["input-2"]
 
 
+@step("slow")
+def slow_apart(pair: Pair) -> int:
+    path, number = pair
+    until = time.monotonic() + 60
+    while number == 2 and not Path(path).exists():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return number
+
+
+APART = ["process", "executor-processes", *(pytest.param(name, marks=pytest.mark.cluster) for name in ("dask", "ray"))]
+
+
+@pytest.mark.parametrize("any_runner", APART, indirect=True)
+def test_a_batch_waits_only_so_long_for_an_input_that_is_slow_in_another_process(
+    any_runner: Runner, tmp_path: Path
+) -> None:
+    outcomes = Processor(pipeline=slow_apart >> meet, runner=any_runner).stream(pairs_of(tmp_path, 1, 2))
+
+    first = next(outcomes)  # the second one is held back until the first has its outcome
+    (tmp_path / "calls").touch()
+
+    assert first.input_id == "in-1"
+    assert [type(outcome) for outcome in (first, *outcomes)] == [Succeeded, Succeeded]
+
+
 @pytest.mark.parametrize("runner", THREADED, ids=lambda it: type(it).__name__)
 @pytest.mark.parametrize("pipeline", [passing >> meet, meet.then(passing)], ids=str)
 def test_a_batch_waits_only_so_long_for_an_input_that_has_not_come(runner: Runner, pipeline: Any) -> None:
@@ -328,6 +363,26 @@ def test_the_first_failure_is_seen_before_the_others_are_called(tmp_path: Path) 
     assert len(first.outcomes) == 10
     assert {outcome.step for outcome in first.not_run} <= {None, "half"}
     assert processor.retry(first).metrics.retried >= 1
+
+
+@batch_step("sum up", max_size=2, max_wait_s=None)
+def failing(numbers: list[int]) -> list[int]:
+    if 0 in numbers:
+        raise ValueError("none")
+    return numbers
+
+
+def test_an_input_that_waits_behind_a_batch_step_when_the_run_stops_goes_on_there() -> None:
+    processor = Processor(pipeline=passing >> failing >> half, fail_fast=True)
+
+    first = processor.execute(to_inputs([0, 4, 6]))
+
+    assert [failed.step for failed in first.failed] == ["sum up"]
+    assert [(waiting.step, waiting.payload and waiting.payload.data) for waiting in first.not_run] == [
+        ("half", 4),
+        (None, None),
+    ]
+    assert "set aside before step 'half': an input failed (fail_fast)" in first.not_run[0].reason
 
 
 # ---- what a call knows --------------------------------------------------------------------------

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextvars import ContextVar
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from pipeline import Processor, Step, StepContext, Succeeded, step, to_inputs
+from pipeline import Processor, Retry, Step, StepContext, Succeeded, step, to_inputs
 from pipeline.stepcontext import carried
-from runners import AsyncRunner, Runner, SequentialRunner
+from runners import AsyncRunner, Runner, SequentialRunner, ThreadRunner
 
 
 def outputs(pipeline: Any, runner: Runner, values: Iterable[object]) -> list[Any]:
@@ -102,3 +103,47 @@ def test_outside_of_a_run_nothing_is_told() -> None:
     assert outputs(ask, SequentialRunner(), ["a"]) == ["ask of a"]
 
     assert told() is None
+
+
+desk: ContextVar[str] = ContextVar("desk", default="none")
+
+
+@step("where")
+def where(number: int) -> str:
+    return desk.get()
+
+
+@step("where")
+async def awhere(number: int) -> str:
+    await asyncio.sleep(0)
+    return desk.get()
+
+
+@step("where", timeout=60.0, retry=Retry())
+def where_in_time(number: int) -> str:
+    return desk.get()
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner(2), AsyncRunner(2)], ids=repr)
+@pytest.mark.parametrize("asking", [where, awhere, where_in_time], ids=["sync", "async", "in time"])
+def test_the_callers_context_variables_reach_the_steps(runner: Runner, asking: Any) -> None:
+    token = desk.set("north")
+    given = outputs(asking, runner, range(5))
+    desk.reset(token)
+
+    assert given == ["north"] * 5
+
+
+@step("tell")
+def tell(number: int, context: StepContext) -> int:
+    context.logger.warning("about %d", number)
+    return number
+
+
+def test_what_a_step_logs_names_the_run_the_input_and_the_step(caplog: pytest.LogCaptureFixture) -> None:
+    result = Processor(pipeline=tell).execute(to_inputs([7], key=str))
+
+    (record,) = caplog.records
+    facts: Any = record
+    assert record.getMessage() == "about 7"
+    assert (record.name, facts.run_id, facts.input_id, facts.step) == ("pipeline.step", result.run_id, "7", "tell")
