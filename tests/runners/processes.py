@@ -72,5 +72,5 @@ def nothing_left_behind() -> Iterator[None]:
     processes, descriptors = descendants(), open_descriptors()
     yield
     assert wait_until(lambda: descendants() <= processes, 2.0), "a process is left"
-    changed = open_descriptors().items() ^ descriptors.items()
-    assert not changed, f"open files changed: {changed}"
+    opened = open_descriptors().items() - descriptors.items()
+    assert not opened, f"files left open: {opened}"
