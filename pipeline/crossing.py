@@ -10,12 +10,21 @@ from pipeline.errors import NotPicklable
 from pipeline.step import Step
 
 
-def check_crossing(pipeline: Pipeline[Any, Any, Any]) -> None:
-    """Raise ``NotPicklable`` naming the step, and the attribute where one is to blame."""
+def check_crossing(pipeline: Pipeline[Any, Any, Any], journal: Any = None, registry: Any = None) -> None:
+    """Raise ``NotPicklable`` naming the step, and the attribute where one is to blame.
+
+    The journal and the registry cross where workers write what their steps returned.
+    """
     for step in pipeline:
         problem = _problem(step)
         if problem is not None:
             raise NotPicklable(f"step {step.name!r} cannot cross to a worker process: {_blame(step)} ({problem})")
+    for name, value in (("journal", journal), ("registry", registry)):
+        problem = _problem(value) if getattr(journal, "durability", "") == "step" else None
+        if problem is not None:
+            raise NotPicklable(
+                f"with durability='step' workers write to the journal, and the {name} cannot cross to them: {problem}"
+            )
 
 
 def _blame(step: Step[Any, Any, Any]) -> str:

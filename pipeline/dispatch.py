@@ -11,14 +11,16 @@ from typing import Any, TypeAlias, cast
 from returns.result import Result
 
 from pipeline.codeof import whole
-from pipeline.engine import Program, Start, work_of
+from pipeline.engine import Program, work_of
 from pipeline.errors import StopNow
 from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
 from pipeline.model import ProcessorInput
-from pipeline.run import Arrival, RunInProgress
+from pipeline.run import RunInProgress
+from pipeline.settle import Arrival
 from pipeline.stages import Stages, has_batches
+from pipeline.stepwise import Start
 from pipeline.walk import Trace
 from runners import Crash, Runner
 from runners.protocol import stepped_in_threads
@@ -86,6 +88,7 @@ def _program(run: RunInProgress, runner: Runner) -> Program:
         across_processes=runner.crosses_processes,
         caching=_caching(run, runner),
         sharing=_sharing(run, runner),
+        checkpoints=run.recorder.steps,
     )
     run.on_stop = program.stop
     return program

@@ -44,6 +44,7 @@ def edited(
         retry_count=0,
         input_fingerprint=before.input_fingerprint or fingerprint.of_data(item.data),
         edited=True,
+        checkpoint=False,
     )
 
 

@@ -1,7 +1,8 @@
 """One input through the steps that remain, in a worker.
 
 ``work_of(program, …)`` is the function that runners map: ``run_one`` with the program filled in, which pickles,
-or ``arun_one``, its twin for event loops. Both drive the one loop in ``walk``.
+or ``arun_one``, its twin for event loops. Both drive the one loop in ``walk``; where steps are kept, that in
+``stepwise``.
 """
 
 # pyright: basic
@@ -17,16 +18,14 @@ from time import perf_counter_ns
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.compose import Pipeline
-from pipeline.errors import StopNow
+from pipeline.errors import JournalError, StopNow
 from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS, StepContext
+from pipeline.stepwise import Bare, Checkpoints, Keep, Start, Unkept, kept_first, stepwise
 from pipeline.walk import Call, Trace, Waiting, walk
 
 T = TypeVar("T")
-
-Start: TypeAlias = tuple[str, int, Any]
-"""What a worker gets: ``input_id``, index of the first step to run, and the value that enters it."""
 
 Pulse: TypeAlias = Callable[[int, float | None], None]
 
@@ -55,8 +54,12 @@ class Program:
         across_processes: bool = False,
         caching: Caching = Caching(),  # noqa: B008 - a tuple
         sharing: Sharing = Sharing(),  # noqa: B008 - a tuple
+        checkpoints: Checkpoints | None = None,
     ) -> None:
-        """``stopping`` says whether the run was stopped; in other processes, ``stop`` does."""
+        """``stopping`` says whether the run was stopped; in other processes, ``stop`` does.
+
+        With ``checkpoints``, what a step returned is durable before the next one starts.
+        """
         self.pipeline: Pipeline[Any, Any, Any] = pipeline
         self.names: tuple[str, ...] = pipeline.names
         self.end: int = len(pipeline)
@@ -69,6 +72,7 @@ class Program:
         self.timing = timing
         self.caching = caching
         self.sharing = sharing
+        self.checkpoints = checkpoints
         self.shared_file: str | None = shared_file(self) if across_processes and self.is_guarded else None
         self.supplies: Supplies = self._supplies()
         self.calls: tuple[Call, ...] = self._calls()
@@ -123,6 +127,8 @@ class Program:
             fn = guarded(self._guard(place, step, fn, waits))
         elif waits:
             fn = _awaited(fn)
+        if self.checkpoints is not None and place > 0 and self.pipeline[place - 1].checkpoint:
+            fn = kept_first(fn)
         return Call(place, step, fn)
 
     def guard_of(self, place: int, fn: Callable[[Any], Any], in_thread: bool) -> Guard:
@@ -143,6 +149,11 @@ class Program:
             fn = _pulsing(fn, self.pulse, place, None if limit_s is None else limit_s + grace_s)
         return fn, waits
 
+    def pause(self, place: int) -> None:
+        """A step is about to be kept: the time limit of the one before it must not end that."""
+        if self.pulse is not None:
+            self.pulse(min(place, len(self.calls) - 1), None)
+
     def _guard(self, place: int, step: Step[Any, Any, Any], fn: Callable[[Any], Any], waits: bool) -> Guard:
         pause = partial(self.pulse, place, None) if self.pulse is not None else bool
         return Guard(
@@ -157,16 +168,18 @@ class Program:
         )
 
 
-def work_of(program: Program, on_loop: bool) -> Callable[[Start], Any]:
+def work_of(program: Program, on_loop: bool) -> Callable[[Any], Any]:
     """The function that a runner maps; ``on_loop`` when it awaits what the function returns."""
     if on_loop:
-        return partial(arun_one, program)
+        return partial(arun_one if program.checkpoints is None else arun_stepwise, program)
     if program.is_async:
         return partial(run_to_its_end, program)
+    if program.checkpoints is not None:
+        return partial(run_stepwise, program)
     return partial(run_guarded if program.is_guarded else run_one, program)
 
 
-def run_one(program: Program, start: Start) -> Trace:
+def run_one(program: Program, start: Bare) -> Trace:
     """Take one input through the steps that remain. Never raises, whatever a step does."""
     _, index, value = start
     clock_ns = [perf_counter_ns()]
@@ -183,7 +196,28 @@ def run_guarded(program: Program, start: Start) -> Trace:
     return trace
 
 
-WORKERS.update({run_one.__code__, run_guarded.__code__})
+def run_stepwise(program: Program, start: Start) -> Trace:
+    """``run_guarded`` where what a step returned is durable before the next one starts."""
+    clock_ns = [perf_counter_ns()]
+    checkpoints: Any = program.checkpoints
+    steps = stepwise(checkpoints, program.calls, start, clock_ns, (StopNow,))
+    answered = None
+    try:
+        while True:
+            effect = steps.send(answered)
+            if isinstance(effect, Keep):
+                program.pause(effect.place)
+                answered = checkpoints.keep(start, *effect)
+            else:
+                answered = effect.answered_here()
+    except StopIteration as ended:
+        trace: Trace = ended.value
+        return trace
+    except JournalError as error:
+        return Unkept.of(error), clock_ns, ()
+
+
+WORKERS.update({run_one.__code__, run_guarded.__code__, run_stepwise.__code__})
 
 
 async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace:
@@ -199,13 +233,40 @@ async def arun_one(program: Program, start: Start, calls: tuple[Call, ...] | Non
     return end, readings, attempts
 
 
+async def arun_stepwise(program: Program, start: Start, calls: tuple[Call, ...] | None = None) -> Trace:
+    """``run_stepwise`` on an event loop: one that inputs share, or, with ``calls``, the input's own."""
+    clock_ns = [perf_counter_ns()]
+    POSITION.set((program, start, clock_ns))
+    checkpoints: Any = program.checkpoints
+    steps = stepwise(checkpoints, calls or program.threaded_calls, start, clock_ns, PASSING)
+    answered = None
+    try:
+        while True:
+            effect = steps.send(answered)
+            if isinstance(effect, Waiting):
+                answered = await effect.answered()
+            elif calls is None:
+                answered = await checkpoints.akeep(start, *effect)
+            else:
+                program.pause(effect.place)
+                answered = checkpoints.keep(start, *effect)
+    except StopIteration as ended:
+        end, _, attempts = ended.value
+    except JournalError as error:
+        end, attempts = Unkept.of(error), ()
+    readings = clock_ns.copy()
+    clock_ns.clear()  # as above
+    return end, readings, attempts
+
+
 PASSING = (StopNow, asyncio.CancelledError)
 """What goes through an async step: the second Ctrl-C, and the cancellation of the task it runs in."""
 
 
 def run_to_its_end(program: Program, start: Start) -> Trace:
     """``run_one`` for async steps on a runner without an event loop: a loop of their own per input."""
-    return to_the_end(arun_one(program, start, program.calls))
+    run = arun_one if program.checkpoints is None else arun_stepwise
+    return to_the_end(run(program, start, program.calls))
 
 
 def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -11,8 +11,8 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from pipeline.batchcall import End
-from pipeline.engine import Start
 from pipeline.model import Attempt, Note
+from pipeline.stepwise import Start
 from pipeline.snapshot import Snapshot
 from pipeline.walk import Stop, Trace
 from runners import Crash

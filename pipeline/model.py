@@ -48,7 +48,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     ``step``, ``exception``, ``message`` and ``data`` are the document's payload; the rest is for the resume:
     ``retry_count`` counts the resumes so far, ``input_fingerprint`` is of the input's ``data`` at that time,
     ``code`` maps the names of the finished steps to the fingerprints of their code,
-    and ``edited`` says that a person replaced ``data``.
+    ``edited`` says that a person replaced ``data``,
+    and ``checkpoint`` that the input did not fail: ``data`` is what the steps before returned when its run was cut off.
     """
 
     step: str
@@ -59,6 +60,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     input_fingerprint: str | None = None
     code: dict[str, str | None] = {}
     edited: bool = False
+    checkpoint: bool = False
 
     def as_document(self) -> dict[str, Any]:
         """The four keys of the document's payload."""

@@ -12,7 +12,7 @@ anything else    Refuse: never a silent restart
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, assert_never, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 from typing_extensions import TypeIs
@@ -20,7 +20,7 @@ from typing_extensions import TypeIs
 from pipeline import codec, fingerprint
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
-from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, PlannedInput, ProcessorInput
+from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
@@ -155,28 +155,6 @@ def _is_read(given: object) -> TypeIs[Payload | Completed[Any]]:
     return isinstance(given, Payload | Completed)
 
 
-def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[Any], decision: Decision) -> PlannedInput:
-    """A decision as a person reads it."""
-    match decision:
-        case Run(index, _, reason):
-            names = pipeline.names[index:]
-            return PlannedInput(
-                input_id=item.input_id, action="run", start=next(iter(names), None), steps=names, reason=reason
-            )
-        case Skip(_, _, reason):
-            return PlannedInput(input_id=item.input_id, action="skip", start=None, steps=(), reason=reason)
-        case Refuse(failed):
-            return PlannedInput(input_id=failed.input_id, action="refuse", start=None, steps=(), reason=failed.message)
-        case Park(not_run):
-            return PlannedInput(input_id=item.input_id, action="park", start=None, steps=(), reason=not_run.reason)
-        case Keep(outcome):
-            told = outcome.message if isinstance(outcome, Failed) else getattr(outcome, "reason", "")
-            reason = f"not selected; it stays {outcome.__struct_config__.tag}: {told}"
-            return PlannedInput(input_id=item.input_id, action="keep", start=None, steps=(), reason=reason)
-        case _:
-            assert_never(decision)
-
-
 def _of_completed(
     pipeline: Pipeline[Any, Any, Any],
     item: ProcessorInput[Any],
@@ -221,9 +199,15 @@ def _of_payload(
         value = codec.conform(payload.data, pipeline[index].input_type, registry=rules.registry)
     except codec.CodecError as error:
         raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
-    reason = f"stopped at {payload.step!r}" + (f": {payload.exception}" if payload.exception else "")
-    reason += "; its data was edited" if payload.edited else ""
+    reason = _why_there(payload)
     return Run(index, value, f"{reason}; {_told(changed)}" if changed else reason, payload, changed)
+
+
+def _why_there(payload: Payload) -> str:
+    if payload.checkpoint:
+        return f"from step {payload.step!r}: its checkpoint" + (f"; {payload.message}" if payload.message else "")
+    reason = f"stopped at {payload.step!r}" + (f": {payload.exception}" if payload.exception else "")
+    return f"{reason}; its data was edited" if payload.edited else reason
 
 
 def _input_changed(item: ProcessorInput[Any], payload: Payload, index: int) -> bool:

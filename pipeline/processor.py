@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, overload
 
 import msgspec
@@ -220,7 +221,7 @@ class Processor(Generic[A, B, R]):
         """A new run, after everything that would make it pointless has been checked."""
         check_context(context)
         if self.runner.crosses_processes:
-            check_crossing(self.pipeline)
+            check_crossing(self.pipeline, self.settings.journal, self.settings.rules.registry)
         check_shared(self.pipeline, self.settings.journal, self.runner.crosses_processes)
         merged = self.settings.context.merge(context)
         lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())
@@ -228,6 +229,7 @@ class Processor(Generic[A, B, R]):
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
             run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, again.kept)
+            run.recorder.on_lost = partial(run.stop, "another process has taken over this run")
         run.begin(self.runner.workers)
         _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run

@@ -19,17 +19,18 @@ import msgspec
 from returns.result import Result, Success
 
 from pipeline.compose import Pipeline
-from pipeline.engine import IDLE, Start
+from pipeline.engine import IDLE
 from pipeline.errors import JournalError
 from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
-from pipeline.model import ExecutionContext, Failed, Note, NotRun, Outcome, Payload, ProcessorInput
+from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput
 from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
-from pipeline.settle import Back, Dispatched, Settler, as_given, notes_of, without_running
+from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, notes_of, raise_unkept, without_running
+from pipeline.stepwise import Start
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import Tolerance
 from pipeline.walk import Trace
@@ -37,19 +38,6 @@ from runners import Crash
 
 READY_LIMIT = 1_000
 """Outcomes that needed no worker and wait for the consumer, before it is given a turn."""
-
-
-class Arrival(msgspec.Struct, frozen=True):
-    """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
-
-    ``notes`` are what happened at its steps beside their tries.
-    """
-
-    place: int
-    item: ProcessorInput[Any]
-    outcome: Outcome[Any]
-    kept: bool = False
-    notes: tuple[Note, ...] = ()
 
 
 class RunInProgress:
@@ -87,6 +75,7 @@ class RunInProgress:
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")
         self.began: float = perf_counter()
         self.recorder: Recorder | NoRecorder = NoRecorder()
+        self.keeps_steps: bool = settings.journal is not None and settings.journal.durability == "step"
         self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())
         self.total: int | None = None if inputs is None else len(self.items)
         self.tolerance: Tolerance = Tolerance(
@@ -168,7 +157,8 @@ class RunInProgress:
                 decision = self.decide(item)
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
-                    yield (item.input_id, decision.index, decision.value)
+                    start = (item.input_id, decision.index, decision.value)
+                    yield self.recorder.seated(start, place, decision.payload) if self.keeps_steps else start
                     position += 1
                 else:
                     outcome = without_running(item, decision)
@@ -206,14 +196,26 @@ class RunInProgress:
         yield from self._taken_back(position, result)
 
     def _taken_back(self, position: int, result: Result[Trace, Crash]) -> Iterable[Arrival]:
+        back: Back = cast("Any", result).unwrap() if type(result) is Success else result.failure()
+        if self.keeps_steps:
+            raise_unkept(back)
         dispatched = self.dispatched.pop(position)
         if dispatched is None:
             return ()
-        back: Back = cast("Any", result).unwrap() if type(result) is Success else result.failure()
         dispatched = self._unchanged(dispatched, back)
-        outcome = self.settler.settle(dispatched, back)
+        came_to = self._further_on(dispatched) if isinstance(back, Crash) else dispatched
+        outcome = self.settler.settle(came_to, back)
         arrival = Arrival(dispatched.place, dispatched.item, outcome, False, notes_of(back))
         return self._recorded(arrival, dispatched.decision)
+
+    def _further_on(self, dispatched: Dispatched) -> Dispatched:
+        """An input that came to no end, at the last checkpoint of this run."""
+        try:
+            asks = self.keeps_steps and not isinstance(self.broken, JournalError)
+            return dispatched.further_on(self.recorder.reached(dispatched.place)) if asks else dispatched
+        except JournalError as error:
+            self.fail(error)
+            return dispatched
 
     def _unchanged(self, dispatched: Dispatched, back: Back) -> Dispatched:
         """The input as it was given, where a step changed its data."""
@@ -251,7 +253,7 @@ class RunInProgress:
         for position in sorted(self.dispatched):
             dispatched = self.dispatched.pop(position)
             if dispatched is not None:
-                outcome = self.settler.not_given_back(dispatched, self.stopped)
+                outcome = self.settler.not_given_back(self._further_on(dispatched), self.stopped)
                 yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
         yield from self._flushed()
 

@@ -2,7 +2,7 @@
 
 output                   Succeeded
 Stop                     Failed with a payload, or NotRun when it was set aside
-Crash, or nothing        Failed where it started in this run: infrastructure is to blame, not a step
+Crash, or nothing        Failed where it started in this run, or at its last checkpoint: infrastructure is to blame
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any, TypeAlias, assert_never
 import msgspec
 
 from pipeline import fingerprint, snapshot
+from pipeline.errors import JournalError, RunOwned
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
+from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace
 from runners import Crash
 
@@ -23,11 +25,35 @@ Back: TypeAlias = Trace | Crash
 
 
 class Dispatched(msgspec.Struct, frozen=True):
-    """An input that a worker has, or will have; ``place`` is its position among the inputs."""
+    """An input that a worker has, or will have; ``place`` is its position among the inputs.
+
+    ``is_further_on`` says that ``decision`` is not where it started, but at a checkpoint of this run.
+    """
 
     place: int
     item: ProcessorInput[Any]
     decision: Run
+    is_further_on: bool = False
+
+    def further_on(self, reached: tuple[int, Any] | None) -> Dispatched:
+        """The same at its checkpoint, if there is one: the index of the next step, and what enters it."""
+        if reached is None:
+            return self
+        decision = msgspec.structs.replace(self.decision, index=reached[0], value=reached[1])
+        return msgspec.structs.replace(self, decision=decision, is_further_on=True)
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
+
+    ``notes`` are what happened at its steps beside their tries.
+    """
+
+    place: int
+    item: ProcessorInput[Any]
+    outcome: Outcome[Any]
+    kept: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 class Settler:
@@ -55,9 +81,13 @@ class Settler:
             message = "the runner ended without a result for this input"
             return self.crashed(dispatched, Crash(kind="crash", exception="LostByRunner", message=message))
         item, decision = dispatched.item, dispatched.decision
+        if decision.index == len(self.names):
+            return Succeeded(input_id=item.input_id, output=decision.value)
         step = self.names[decision.index]
-        payload = decision.payload and self._payload(
-            dispatched, step, decision.payload.exception, decision.payload.message, decision.value
+        before = Payload(step=step, checkpoint=True) if dispatched.is_further_on else decision.payload
+        payload = before and msgspec.structs.replace(
+            self._payload(dispatched, step, before.exception, before.message, decision.value),
+            checkpoint=before.checkpoint,
         )
         return NotRun(input_id=item.input_id, reason=f"in flight when {stopped}", step=step, payload=payload)
 
@@ -83,8 +113,10 @@ class Settler:
             clock_ns=clock_ns,
         )
 
-    def crashed(self, dispatched: Dispatched, crash: Crash) -> Failed:
-        """Infrastructure failed: the input goes on later from where it started in this run."""
+    def crashed(self, dispatched: Dispatched, crash: Crash) -> Failed | Succeeded[Any]:
+        """Infrastructure failed: the input goes on later from where it started; it has ended, if its output is kept."""
+        if dispatched.decision.index == len(self.names):
+            return Succeeded(input_id=dispatched.item.input_id, output=dispatched.decision.value)
         step = self.names[dispatched.decision.index]
         at = crash.mark if 0 <= crash.mark < len(self.names) else dispatched.decision.index
         message = crash.message if self.names[at] == step else f"{crash.message} (in step {self.names[at]!r})"
@@ -150,6 +182,13 @@ def notes_of(back: Back) -> tuple[Note, ...]:
 
 def _tries(happened: tuple[Any, ...]) -> tuple[Attempt, ...]:
     return tuple(each for each in happened if type(each) is Attempt) if happened else ()
+
+
+def raise_unkept(back: Back) -> None:
+    """Raise why a checkpoint could not be made durable, if one could not: the run cannot go on."""
+    end = None if isinstance(back, Crash) else back[0]
+    if type(end) is Unkept:
+        raise (RunOwned if end.exception == RunOwned.__name__ else JournalError)(end.message)
 
 
 def as_given(dispatched: Dispatched, back: Back) -> ProcessorInput[Any]:

@@ -25,8 +25,9 @@ from pipeline import snapshot
 from pipeline.batchcall import End, batch_work_of
 from pipeline.batchstep import Batched, is_batched
 from pipeline.compose import Pipeline
-from pipeline.engine import IDLE, Program, Start, work_of
+from pipeline.engine import IDLE, Program, work_of
 from pipeline.journey import Journey
+from pipeline.stepwise import Start
 from pipeline.snapshot import IMMUTABLE
 from pipeline.walk import Trace
 from runners import Crash, Runner, SequentialRunner

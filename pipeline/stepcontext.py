@@ -21,9 +21,9 @@ class RunFacts(Protocol):
     names: tuple[str, ...]
 
 
-Position: TypeAlias = tuple[RunFacts, tuple[str, int, Any], list[int]]
-"""Where one input is: its run, what its worker got (its id, the step it started at, the value), and the clock
-readings, one more than steps done. Readings that are gone say that the input is done."""
+Position: TypeAlias = tuple[RunFacts, tuple[Any, ...], list[int]]
+"""Where one input is: its run, what its worker got (its id, the step it started at, the value, maybe more), and the
+clock readings, one more than steps done. Readings that are gone say that the input is done."""
 
 POSITION: ContextVar[Position | None] = ContextVar("pipeline_position", default=None)
 """The position of an input on an event loop, or of one whose step goes on in another thread (``carried``)."""
@@ -97,17 +97,17 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
         position = here()
         if position is None:
             return None
-        run, (input_id, start, _), clock_ns = position
-        place = start + len(clock_ns) - 1
+        run, start, clock_ns = position
+        place: int = start[1] + len(clock_ns) - 1
         if place >= len(run.names):
             return None
         step = run.names[place]
         attempt, deadline = TRY.get()
         return cls(
             run_id=run.run_id,
-            input_id=input_id,
+            input_id=start[0],
             step=step,
-            idempotency_key=f"{run.scope}/{input_id}/{step}",
+            idempotency_key=f"{run.scope}/{start[0]}/{step}",
             attempt=attempt,
             deadline=deadline,
         )

@@ -9,7 +9,8 @@ from pipeline.model import Failed, Succeeded
 
 if TYPE_CHECKING:
     from pipeline.plan import Run
-    from pipeline.run import Arrival, RunInProgress
+    from pipeline.run import RunInProgress
+    from pipeline.settle import Arrival
 
 
 NOTED: dict[str, type[events.Event]] = {

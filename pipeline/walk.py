@@ -5,7 +5,7 @@ who then comes back with the answer. So there is one loop for threads, processes
 
     walk ──▶ the last value     every call succeeded
          ──▶ Stop               a call failed, or asked to be set aside
-         ──▶ Waiting            a call has to be awaited, or guarded: do it, then walk on with ``answered``
+         ──▶ Waiting            a call has to be awaited, guarded, or kept back: do it, then walk on with ``answered``
 """
 
 # pyright: basic
@@ -96,10 +96,12 @@ class Waiting(msgspec.Struct):
     """A call that has to be awaited, or guarded; its place, the value that entered it, and what ``walk`` keeps of it.
 
     ``guarded`` is a ``pipeline.guard.guarded.Guarded``: its policies see to the call, because it failed or must wait.
+    ``call`` is the call itself, not made yet, because what enters it has to be durable first (see ``stepwise``).
     """
 
     awaitable: Awaitable[Any] | None = None
     guarded: Any = None
+    call: Callable[[Any], Any] | None = None
     place: int = 0
     value: Any = None
     kept: Kept = (None, None, ())

@@ -8,8 +8,9 @@ from pipeline.journal.memory import MemoryJournal
 from pipeline.journal.past import Past
 from pipeline.journal.postgres import PostgresJournal
 from pipeline.journal.protocol import Journal, Pruned
-from pipeline.journal.recorder import NoRecorder, Recorder, recorder_for
+from pipeline.journal.recorder import Recorder, recorder_for
 from pipeline.journal.sqlite import SqliteJournal
+from pipeline.journal.unrecorded import NoRecorder
 
 __all__ = [
     "Journal",

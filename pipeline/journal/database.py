@@ -24,11 +24,11 @@ class Database(ABC):
     """
 
     sql: Mapping[str, str]
-    is_shared: bool = False
+    is_shared: bool = True
 
     def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
-        if durability != "input":
-            raise InvalidSetting(f"durability={durability!r}: this version keeps whole inputs, 'input'")
+        if durability not in ("input", "step"):
+            raise InvalidSetting(f"durability={durability!r}: choose 'input' (what is in flight runs again) or 'step'")
         if sync not in ("process", "power"):
             raise InvalidSetting(f"sync={sync!r}: choose 'process' (survives kill -9) or 'power'")
         self.name = name
@@ -120,10 +120,13 @@ class Database(ABC):
 
     def close(self) -> None:
         """Close the connection of this process; the next use opens one again."""
-        connection, self._connection = self._connection, None
-        if connection is not None and self._process == os.getpid():
+        if self._process != os.getpid():
+            self._forget()
+        with self._lock:  # another thread may be in the midst of a heartbeat
+            connection, self._connection = self._connection, None
             try:
-                connection.close()
+                if connection is not None:
+                    connection.close()
             except Exception as error:  # noqa: BLE001 - what was committed is committed
                 self._mapped(error)
 

@@ -16,6 +16,8 @@ class MemoryJournal(SqliteJournal):
     It stores and refuses what the durable journals do, so that a test shows what they would.
     """
 
+    is_shared = False
+
     def __init__(self, durability: Durability = "input", *, cipher: Cipher | None = None) -> None:
         super().__init__(":memory:", durability, cipher=cipher)
         self.path = self.name = ":memory:"

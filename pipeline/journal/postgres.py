@@ -92,8 +92,6 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     pipeline.errors.InvalidSetting: schema='my runs': use up to 63 of a-z, 0-9 and _, not a digit first
     """
 
-    is_shared: bool = True
-
     def __init__(
         self,
         dsn: str = "",
@@ -107,7 +105,9 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
             raise InvalidSetting(f"schema={schema!r}: use up to 63 of a-z, 0-9 and _, not a digit first")
         self.dsn: str = dsn
         self.schema: str = schema
-        self.sql: Mapping[str, str] = statements(prefix=f'"{schema}".', now=_NOW, parameter="%s", lock="FOR UPDATE")
+        self.sql: Mapping[str, str] = statements(
+            prefix=f'"{schema}".', now=_NOW, parameter="%s", lock="FOR UPDATE", share="FOR SHARE"
+        )
         super().__init__(f"{_without_password(dsn)} schema {schema}", durability, sync, cipher)
 
     def _forget(self) -> None:

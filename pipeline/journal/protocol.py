@@ -14,8 +14,8 @@ import msgspec
 from pipeline.codec import Cipher
 from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
 
-Durability: TypeAlias = Literal["input"]
-"""What a kill may cost: ``"input"``: the inputs in flight."""
+Durability: TypeAlias = Literal["input", "step"]
+"""What a kill may cost: ``"input"``: the inputs in flight; ``"step"``: of each of them, the step in flight."""
 
 Sync: TypeAlias = Literal["process", "power"]
 """What an acknowledged outcome survives: ``"process"``: kill -9; ``"power"``: also the loss of power."""
@@ -70,7 +70,7 @@ class Journal(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether other machines may take part: they know by ``beat`` alone that the owner of a run lives."""
+        """Whether others may take part, machines or containers, that know by ``beat`` alone that an owner lives."""
         ...
 
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
@@ -81,12 +81,16 @@ class Journal(Protocol):
         """
         ...
 
-    def write(self, lease: Lease, change: Change) -> None:
-        """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
+    def join(self, lease: Lease) -> None:
+        """Make sure that a worker process reaches the run; ``JournalError`` where the run is not in what it opens."""
         ...
 
-    def beat(self, lease: Lease) -> None:
-        """Show that the owner lives."""
+    def write(self, lease: Lease, change: Change) -> None:
+        """Make a change durable; ``RunOwned`` when the lease was lost."""
+        ...
+
+    def beat(self, lease: Lease) -> bool:
+        """Show that the owner lives; whether the run is still its own."""
         ...
 
     def end(self, lease: Lease, run: RunRow) -> None:

@@ -34,6 +34,9 @@ FROM {prefix}runs ORDER BY run;
 -- owner
 SELECT owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE batch = ? {lock};
 
+-- holds
+SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ? {share};
+
 -- owners
 SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owner_run IS NOT NULL ORDER BY batch {lock};
 

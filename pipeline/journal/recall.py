@@ -65,6 +65,8 @@ class Recall:
             return Skipped(input_id=item.input_id, output=done.output, run_id=done.run_id)
         detail = FailureDetail() if row.detail is None else read_detail(row.detail, FailureDetail)
         payload, step = self._payload(row), detail.failed_at or row.step
+        if row.status == "checkpoint":
+            return NotRun(input_id=item.input_id, reason="it was in flight", step=step, payload=payload)
         if row.status != "failed":
             reason = detail.reason or (payload.message if payload else "not run yet")
             return NotRun(input_id=item.input_id, reason=reason, step=step, payload=payload)
@@ -92,21 +94,23 @@ class Recall:
     def _payload(self, row: OutcomeRow) -> Payload | None:
         """What the input stopped with."""
         detail = FailureDetail() if row.detail is None else read_detail(row.detail, FailureDetail)
-        if row.problem is not None:
+        if row.problem is not None and row.data is None:
             told = f"what it stopped with could not be stored ({row.problem})"
             return Payload(step="", message=told, retry_count=detail.retry_count)
-        if row.step is None or row.step in RESERVED or row.detail is None:
+        if row.step is None or row.step in RESERVED:
             return None
         index = None if detail.plain else self.stored.pipeline.find(row.step)
+        is_checkpoint = row.status in ("checkpoint", "succeeded")
         return Payload(
             step=row.step,
             exception=detail.exception,
-            message=detail.message,
+            message=_later(row) if is_checkpoint else detail.message,
             data=None if row.data is None else self.stored.read(row.data, index),
             retry_count=detail.retry_count,
             input_fingerprint=row.fingerprint,
             code=run_detail(self._run(row.run)).code if detail.code is None else detail.code,
             edited=detail.edited,
+            checkpoint=is_checkpoint,
         )
 
     def _completed(self, row: OutcomeRow) -> Completed[Any]:
@@ -118,6 +122,11 @@ class Recall:
         if number not in self._runs:
             self._runs[number] = self.journal.run(number)
         return self._runs[number]
+
+
+def _later(row: OutcomeRow) -> str:
+    """Why a checkpoint is not the last that there might be."""
+    return "" if row.problem is None else f"what came later could not be stored ({row.problem})"
 
 
 def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[ProcessorInput[Any]]:

@@ -8,24 +8,31 @@ There is no writer thread: beside Python code that computes it would starve, and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from time import monotonic, time
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import JournalError, UnknownRun
+from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART
 from pipeline.journal.owner import LIVE
 from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
-from pipeline.journal.stored import RunDetail, Stored, attempts_row, write_detail
+from pipeline.journal.sql import taken_over
+from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_row, write_detail
+from pipeline.journal.unrecorded import A, Arrived
 from pipeline.metrics import Metrics
-from pipeline.model import Completed, ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped
+from pipeline.model import Completed, ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code
+from pipeline.stepwise import Start
+
+_LOGGER = logging.getLogger("pipeline")
 
 GROUP_ROWS = 512
 """Outcomes that wait for each other at most."""
@@ -39,60 +46,6 @@ AT_A_TIME = 1_000
 Items = Sequence[ProcessorInput[Any]]
 
 
-class Arrived(Protocol):
-    """An input with its outcome, as a run hands it over."""
-
-    @property
-    def place(self) -> int:
-        """Its position among the inputs."""
-        ...
-
-    @property
-    def item(self) -> ProcessorInput[Any]:
-        """The input."""
-        ...
-
-    @property
-    def outcome(self) -> Outcome[Any]:
-        """How it ended."""
-        ...
-
-    @property
-    def kept(self) -> bool:
-        """Whether it ended so in an earlier run."""
-        ...
-
-
-A = TypeVar("A", bound=Arrived)
-
-
-class NoRecorder:
-    """What stands in for a recorder where there is no journal: everything is handed out at once."""
-
-    held: Sequence[Any] = ()
-
-    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
-        """The input as it is."""
-        return item
-
-    def admit(self, place: int, item: ProcessorInput[Any]) -> None:
-        """Nothing."""
-
-    def record(self, arrival: A) -> Iterable[A]:
-        """The arrival itself."""
-        return (arrival,)
-
-    def flush(self) -> Iterable[Any]:
-        """Nothing waits."""
-        return ()
-
-    def finish(self, state: str, stopped: str | None = None, metrics: Metrics | None = None) -> None:
-        """Nothing."""
-
-    def abandon(self) -> None:
-        """Nothing."""
-
-
 class Recorder:
     """Records one run. ``held`` are the arrivals whose outcomes are not yet durable; guard: ``_lock``."""
 
@@ -104,10 +57,14 @@ class Recorder:
         self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
         self.slots: dict[int, int] | None = None
+        self.keeps_steps: bool = journal.durability == "step"
+        self.steps: Checkpoints | None = None
         self.kept: Mapping[str, Outcome[Any]] = {}
         self.held: list[Any] = []
         self.committed_at: float = monotonic()
         self.finished: bool = False
+        self.is_lost: bool = False
+        self.on_lost: Callable[[], None] = _nothing
         self._lock = Lock()
         self._clear()
 
@@ -126,8 +83,19 @@ class Recorder:
             self.slots = {}
         self.lease = self.journal.begin(self.row, previous, lambda lease: self._inputs_of(lease, items))
         self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
+        if self.keeps_steps:
+            self.steps = Checkpoints(self.journal, self.stored, self.lease)
         if self.journal.is_shared:
-            HEART.start(self.journal, self.lease)
+            HEART.start(self.lease.token, self._beat)
+
+    def _beat(self) -> None:
+        """Called every few seconds, by a thread of its own: show that the run lives, or find that it was taken over."""
+        try:
+            self.is_lost = self.is_lost or not (self.journal.beat(self.lease) or self.finished)
+        except Exception:
+            _LOGGER.warning("no heartbeat of run %s in %s", self.row.run_id, self.journal.name, exc_info=True)
+        if self.is_lost:
+            self.on_lost()
 
     def _inputs_of(self, lease: Lease, items: Items | None) -> Iterator[Change]:
         self.lease = lease
@@ -177,26 +145,47 @@ class Recorder:
         return slot if self.slots is None else self.slots.get(place, slot)
 
     def admit(self, place: int, item: ProcessorInput[Any]) -> None:
-        """Take in an input of a stream; it becomes durable with the next outcomes."""
+        """Take in an input of a stream; it becomes durable with the next outcomes, or at once if its steps will."""
         with self._lock:
             self._add(place, item)
+            if self.keeps_steps:
+                self._write()
 
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it."""
         return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+
+    # steps
+
+    def seated(self, start: Start, place: int, payload: Payload | None) -> Start:
+        """A start with what its checkpoints need to know."""
+        detail = None
+        if payload is not None and (payload.retry_count or payload.edited):
+            detail = write_detail(FailureDetail(retry_count=payload.retry_count, edited=payload.edited))
+        return (*start[:3], (self._id(place), detail))
+
+    def reached(self, place: int) -> tuple[int, Any] | None:
+        """How far this run brought an input that did not come back: the place of the next step, and what enters it."""
+        return None if self.steps is None else self.steps.reached(self._id(place))
 
     # while it runs
 
     def record(self, arrival: A) -> Iterable[A]:
         """The arrivals, in order, that are durable now that this one has come."""
         row = self._row(arrival)
+        if row is not None:
+            tries = attempts_row(row.id, row.run, arrival.outcome)
+        else:
+            tries = self._tries(arrival) if self.keeps_steps else None
         with self._lock:
+            if self.keeps_steps and not (row or tries or self.held):  # its last step has made it durable
+                return (arrival,)
             self.held.append(arrival)
             if row is not None:
                 self._outcomes.append(row)
                 self._bytes += len(row.data or b"")
-                tries = attempts_row(row.id, row.run, arrival.outcome)
-                self._attempts.extend(() if tries is None else (tries,))
+            if tries is not None:
+                self._attempts.append(tries)
             return self._committed() if self._is_due() else ()
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
@@ -204,7 +193,16 @@ class Recorder:
             return None
         if self.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
             return None  # what was recalled stays as it is: a later version may be able to go on with it
-        return self.stored.outcome_row(self._id(arrival.place), self.lease.run, arrival.outcome, self.detail.code)
+        number, before = self._id(arrival.place), None
+        if self.steps is not None:
+            if isinstance(arrival.outcome, Succeeded) and self.stored.pipeline[-1].checkpoint:
+                return None  # its last step has written it
+            before = self.steps.latest(number)
+        return self.stored.outcome_row(number, self.lease.run, arrival.outcome, self.detail.code, before)
+
+    def _tries(self, arrival: Arrived) -> AttemptsRow | None:
+        """The failed tries of an outcome that its last step has written."""
+        return None if arrival.kept else attempts_row(self._id(arrival.place), self.lease.run, arrival.outcome)
 
     def _is_due(self) -> bool:
         waited_s = monotonic() - self.committed_at
@@ -216,11 +214,18 @@ class Recorder:
             return self._committed()
 
     def _committed(self) -> Iterable[Any]:
-        if self._inputs or self._outcomes:
-            self.journal.write(self.lease, self._change())
+        self._write()
         self.committed_at = monotonic()
         released, self.held = self.held, []
         return released
+
+    def _write(self) -> None:
+        if self.is_lost:
+            raise taken_over(self.journal.name)
+        if self.steps is not None:
+            self.steps.check()
+        if self._inputs or self._outcomes or self._attempts:
+            self.journal.write(self.lease, self._change())
 
     def _change(self) -> Change:
         change = Change(inputs=self._inputs, outcomes=self._outcomes, attempts=self._attempts)
@@ -234,7 +239,7 @@ class Recorder:
         if self.finished:
             return
         self.finished = True
-        HEART.stop(self.lease)
+        HEART.stop(self.lease.token)
         try:
             detail = write_detail(msgspec.structs.replace(self.detail, stopped=stopped, metrics=metrics))
             self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))
@@ -247,6 +252,10 @@ class Recorder:
             self.finish("stopped", "its consumer left")
         except JournalError:  # told already; the next to open the journal finds that the run has died
             return
+
+
+def _nothing() -> None:
+    """Tells nobody that the run was taken over."""
 
 
 def _is_refused(outcome: Outcome[Any]) -> bool:

@@ -82,10 +82,10 @@ class SqlJournal(Database):
         return [run for run, told, beat, now in owners if run is not None and _is_dead(told, now - beat)]
 
     def write(self, lease: Lease, change: Change) -> None:
-        """Make a change durable, and show that the owner lives; ``RunOwned`` when the lease was lost."""
+        """Make a change durable; ``RunOwned`` when the lease was lost."""
         with self._transaction() as connection:
-            if not self._changed(connection, "beat", lease.batch, lease.run):
-                raise RunOwned(f"another process has taken over this run in {self.name}; nothing more is recorded here")
+            if self._one("holds", lease.batch, lease.run) is None:
+                raise taken_over(self.name)
             self._put(connection, change)
 
     def _put(self, connection: Any, change: Change) -> None:
@@ -97,10 +97,16 @@ class SqlJournal(Database):
             if rows:
                 self._many(connection, self.sql[name], [row.row() for row in rows])
 
-    def beat(self, lease: Lease) -> None:
-        """Show that the owner lives."""
+    def join(self, lease: Lease) -> None:
+        """Make sure that a worker process reaches the run; ``JournalError`` where the run is not in what it opens."""
+        told = next((row[1] for row in self._rows("owner", lease.batch)), None)
+        if told is None or msgspec.json.decode(told, type=Owner).token != lease.token:
+            raise RunOwned(f"{taken_over(self.name)}; or {self.name} is another one on this worker's machine")
+
+    def beat(self, lease: Lease) -> bool:
+        """Show that the owner lives; whether the run is still its own."""
         with self._transaction() as connection:
-            self._changed(connection, "beat", lease.batch, lease.run)
+            return self._changed(connection, "beat", lease.batch, lease.run)
 
     def end(self, lease: Lease, run: RunRow) -> None:
         """Record how a run ended and give the lease back."""
@@ -205,6 +211,11 @@ class SqlJournal(Database):
     def attempts(self, number: int) -> list[AttemptsRow]:
         """The failed tries of one input, the earliest first."""
         return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", number)]
+
+
+def taken_over(name: str) -> RunOwned:
+    """What whoever lost the lease of a run is told."""
+    return RunOwned(f"another process has taken over this run in {name}; nothing more is recorded here")
 
 
 def _changes_of(run: RunRow) -> Row:

@@ -17,7 +17,7 @@ from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
-from pipeline.journal.protocol import Durability, Sync
+from pipeline.journal.protocol import Durability, Lease, Sync
 from pipeline.journal.records import Row
 from pipeline.journal.sql import SqlJournal
 from pipeline.journal.statements import schema, statements
@@ -73,6 +73,15 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
             connection.close()
             raise
         return connection
+
+    def join(self, lease: Lease) -> None:
+        """Make sure that a worker process reaches the run; a missing file is not made."""
+        if not Path(self.path).exists():
+            raise JournalError(
+                f"{self.path} is not on this worker's machine, so it cannot keep steps there; "
+                "use durability='input', or a PostgresJournal"
+            )
+        super().join(lease)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")

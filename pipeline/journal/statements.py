@@ -12,7 +12,9 @@ _NAMED = re.compile(r"^-- (\w+)\n((?:(?!-- ).+\n?)+)", re.MULTILINE)
 
 
 @cache
-def statements(*, prefix: str = "", now: str = "0", parameter: str = "?", lock: str = "") -> Mapping[str, str]:
+def statements(
+    *, prefix: str = "", now: str = "0", parameter: str = "?", lock: str = "", share: str = ""
+) -> Mapping[str, str]:
     """The statements of ``queries.sql`` in a database's own words.
 
     >>> statements(prefix="our_", parameter="%s")["owner"]
@@ -20,7 +22,7 @@ def statements(*, prefix: str = "", now: str = "0", parameter: str = "?", lock: 
     """
     text = (HERE / "queries.sql").read_text(encoding="utf-8")
     found = {name: " ".join(sql.split()).rstrip(";") for name, sql in _NAMED.findall(text)}
-    words = {"{prefix}": prefix, "{now}": now, "{lock}": lock, "?": parameter}
+    words = {"{prefix}": prefix, "{now}": now, "{lock}": lock, "{share}": share, "?": parameter}
     return {name: _in_words(sql, words).strip() for name, sql in found.items()}
 
 

@@ -60,6 +60,7 @@ class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     ``code`` is the payload's where it is not the run's; ``reason`` is a ``NotRun``'s.
     ``plain`` says that the data is stored as JSON without a declared type, because it does not fit its step.
+    A checkpoint's row has no more than ``retry_count`` and ``edited``, and none where they are not set.
     """
 
     exception: str = ""
@@ -94,6 +95,9 @@ class Stored:
         self.pipeline = pipeline
         self.registry = registry
         self.cipher = cipher
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stored, (self.pipeline, self.registry, self.cipher)
 
     @cached_property
     def entering(self) -> tuple[Any, ...]:
@@ -154,19 +158,45 @@ class Stored:
         except CodecError:  # of an earlier declared type, so not the same
             return "unreadable"
 
+    # checkpoints
+
+    def checkpoint_row(self, number: int, run: int, place: int, value: Any, detail: bytes | None) -> OutcomeRow:
+        """The row of an input whose next step is ``place``; behind the last one, that of its output."""
+        status, step = ("checkpoint", self.pipeline.names[place]) if place < len(self.pipeline) else ("succeeded", None)
+        told = detail if step else None
+        try:
+            return OutcomeRow(number, run, status, step, self.write(value, place), told)
+        except CodecError as error:
+            problem = f"{error}, in what {self.pipeline.names[place - 1]!r} returned"
+            return OutcomeRow(number, run, status, None, None, told, problem=problem)
+
+    def place_of(self, row: OutcomeRow) -> int | None:
+        """The step that a checkpoint leads to, or behind the last one, if it is an output; ``None`` for other rows."""
+        if row.status not in ("checkpoint", "succeeded") or row.data is None:
+            return None
+        return len(self.pipeline) if row.step is None else self.pipeline.find(row.step)
+
     # outcomes
 
     def outcome_row(
-        self, number: int, run: int, outcome: Outcome[Any], code: dict[str, str | None]
+        self,
+        number: int,
+        run: int,
+        outcome: Outcome[Any],
+        code: dict[str, str | None],
+        before: OutcomeRow | None = None,
     ) -> OutcomeRow | None:
-        """The row of an outcome; ``None`` for one that adds nothing to what is known."""
+        """The row of an outcome; ``None`` for one that adds nothing to what is known.
+
+        ``before`` is the checkpoint of this run, if there is one: its bytes serve where the input stopped there.
+        """
         if isinstance(outcome, DONE):
             return self._output_row(number, run, outcome.output)
-        payload = outcome.payload
-        if payload is None:
+        payload, is_failed = outcome.payload, isinstance(outcome, Failed)
+        if payload is None or (payload.checkpoint and not is_failed):
             return None
         detail = _detail_of(outcome, payload, code)
-        return self._payload_row(number, run, "failed" if isinstance(outcome, Failed) else "not_run", payload, detail)
+        return self._payload_row(number, run, "failed" if is_failed else "not_run", payload, detail, before)
 
     def given_row(self, number: int, run: int, payload: Payload | Completed[Any]) -> OutcomeRow:
         """The row of what an input brought with it."""
@@ -181,7 +211,7 @@ class Stored:
             edited=payload.edited,
             code=payload.code,
         )
-        return self._payload_row(number, run, "not_run", payload, detail)
+        return self._payload_row(number, run, "checkpoint" if payload.checkpoint else "not_run", payload, detail)
 
     def edited_row(self, number: int, run: int, input_id: str, payload: Payload) -> OutcomeRow:
         """The row of an input that waits to go on with edited data; ``InvalidEdit`` when that cannot be stored."""
@@ -196,10 +226,21 @@ class Stored:
         except CodecError as error:
             return OutcomeRow(number, run, "succeeded", None, None, problem=str(error))
 
-    def _payload_row(self, number: int, run: int, status: str, payload: Payload, detail: FailureDetail) -> OutcomeRow:
-        data, problem = None, None
+    def _payload_row(
+        self,
+        number: int,
+        run: int,
+        status: str,
+        payload: Payload,
+        detail: FailureDetail,
+        before: OutcomeRow | None = None,
+    ) -> OutcomeRow:
+        data, problem, plain = None, None, False
         try:
-            data, plain = self._payload_data(payload)
+            if before is not None and (before.status, before.step) == ("checkpoint", payload.step):
+                data = before.data
+            else:
+                data, plain = self._payload_data(payload)
             detail = msgspec.structs.replace(detail, plain=plain)
         except CodecError as error:
             problem = str(error)

@@ -11,8 +11,9 @@ import msgspec
 from returns.result import Result, Success
 
 from pipeline.batchcall import Pairs
-from pipeline.engine import Program, Start
+from pipeline.engine import Program
 from pipeline.errors import InvalidSetting
+from pipeline.stepwise import Start
 from pipeline.walk import Trace
 from runners import Crash, Runner, SequentialRunner
 from runners.streaming import StreamRunner
@@ -144,7 +145,7 @@ def _remembering(inputs: Iterable[T], started: dict[int, Any]) -> Iterator[T]:
 
 
 def _recorded(names: tuple[str, ...], given: Start, result: Result[Any, Crash]) -> Recorded:
-    input_id, index, value = given
+    input_id, index, value = given[:3]
     if type(result) is Success:
         _, readings, _ = cast("Trace", result.unwrap())
         return Recorded(input_id=input_id, value=value, steps=names[index : index + len(readings) - 1])

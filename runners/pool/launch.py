@@ -10,6 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -31,12 +33,16 @@ StartMethod = Literal["fork", "forkserver", "spawn"]
 
 def default_start_method() -> StartMethod:
     """``fork`` where this process has a single thread, else ``forkserver``."""
-    return "fork" if sys.platform == "linux" and _count_threads() == 1 else "forkserver"
+    return "fork" if sys.platform == "linux" and count_threads() == 1 else "forkserver"
 
 
-def _count_threads() -> int:
-    """Threads of this process, including those that Python did not start."""
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
+def count_threads() -> int:
+    """Threads of this process, including those that Python did not start.
+
+    A thread that says ``forks_safely`` holds nothing while a process is forked, and is not counted.
+    """
+    safe = sum(bool(getattr(thread, "forks_safely", False)) for thread in threading.enumerate())
+    return sum(1 for _ in Path("/proc/self/task").iterdir()) - safe
 
 
 class _Descriptor:
@@ -62,7 +68,9 @@ def start_process(
     make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - absent from the type's stub
     process = make_process(target=_serve, args=(settings, *descriptors), name="pool-worker")
     _check_room()
-    with _main_that_can_be_found():
+    with _main_that_can_be_found(), warnings.catch_warnings():
+        if count_threads() == 1:  # Python warns of threads that fork safely, too
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         process.start()
     return process
 

@@ -61,7 +61,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     runner: str
     journal: str = "sqlite"
-    durability: Literal["input"] = "input"
+    durability: Literal["input", "step"] = "input"
     mode: Literal["stream", "again", "resume"] = "resume"
     killed_after_s: float | None = None
 

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from pipeline import MemoryJournal, PostgresJournal, SqliteJournal
+from pipeline.journal.protocol import Durability
 from pipeline.journal.sql import SqlJournal
 from tests.journal.servers import Proxy, Server, programs
 
@@ -30,13 +31,13 @@ class Store(ABC):
     def __init__(self) -> None:
         self.made: list[SqlJournal] = []
 
-    def __call__(self) -> SqlJournal:
+    def __call__(self, durability: Durability = "input") -> SqlJournal:
         """A journal on it, with a connection of its own."""
-        self.made.append(self.journal())
+        self.made.append(self.journal(durability))
         return self.made[-1]
 
     @abstractmethod
-    def journal(self) -> SqlJournal: ...
+    def journal(self, durability: Durability) -> SqlJournal: ...
 
     @abstractmethod
     def execute(self, sql: str) -> None:
@@ -58,7 +59,8 @@ class InMemory(Store):
         super().__init__()
         self.only = MemoryJournal()
 
-    def journal(self) -> SqlJournal:
+    def journal(self, durability: Durability) -> SqlJournal:
+        self.only.durability = durability
         return self.only
 
     def execute(self, sql: str) -> None:
@@ -77,8 +79,8 @@ class InSqlite(Store):
         super().__init__()
         self.path = folder / "runs.db"
 
-    def journal(self) -> SqlJournal:
-        return SqliteJournal(self.path)
+    def journal(self, durability: Durability) -> SqlJournal:
+        return SqliteJournal(self.path, durability)
 
     def execute(self, sql: str) -> None:
         connection = sqlite3.connect(self.path)
@@ -97,8 +99,8 @@ class InPostgres(Store):
         self.schema = f"test_{uuid4().hex}"
         self.code = f"PostgresJournal({dsn!r}, schema={self.schema!r})"
 
-    def journal(self) -> SqlJournal:
-        return PostgresJournal(self.dsn, schema=self.schema)
+    def journal(self, durability: Durability) -> SqlJournal:
+        return PostgresJournal(self.dsn, durability, schema=self.schema)
 
     def one(self, sql: str) -> Any:
         """The first column of the first row."""

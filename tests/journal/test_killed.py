@@ -43,7 +43,7 @@ IN_FLIGHT = {
 """Inputs that one kill may cost: what a runner has pulled and not handed over, and what waits 5 ms for a commit."""
 
 JOURNALS = ["sqlite", "postgres"]
-DURABILITIES = ["input"]
+DURABILITIES = ["input", "step"]
 CASES = [
     pytest.param(
         Command(folder="", runner=runner, journal=journal, durability=durability),  # type: ignore[arg-type]

@@ -1,0 +1,2 @@
+-- The row of an input's latest outcome may be a checkpoint: status 'checkpoint', the step to go on with and what enters
+-- it. Earlier versions do not know that; no table changes.
