@@ -12,8 +12,8 @@ from returns.result import Failure, Result, Success
 
 from pipeline.batchcall import End
 from pipeline.model import Attempt, Note
-from pipeline.stepwise import Start
 from pipeline.snapshot import Snapshot
+from pipeline.stepwise import Start
 from pipeline.walk import Stop, Trace
 from runners import Crash
 

@@ -75,7 +75,6 @@ class RunInProgress:
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")
         self.began: float = perf_counter()
         self.recorder: Recorder | NoRecorder = NoRecorder()
-        self.keeps_steps: bool = settings.journal is not None and settings.journal.durability == "step"
         self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())
         self.total: int | None = None if inputs is None else len(self.items)
         self.tolerance: Tolerance = Tolerance(
@@ -158,7 +157,7 @@ class RunInProgress:
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
                     start = (item.input_id, decision.index, decision.value)
-                    yield self.recorder.seated(start, place, decision.payload) if self.keeps_steps else start
+                    yield self.recorder.seated(start, place, decision.payload) if self.recorder.keeps_steps else start
                     position += 1
                 else:
                     outcome = without_running(item, decision)
@@ -197,7 +196,7 @@ class RunInProgress:
 
     def _taken_back(self, position: int, result: Result[Trace, Crash]) -> Iterable[Arrival]:
         back: Back = cast("Any", result).unwrap() if type(result) is Success else result.failure()
-        if self.keeps_steps:
+        if self.recorder.keeps_steps:
             raise_unkept(back)
         dispatched = self.dispatched.pop(position)
         if dispatched is None:
@@ -211,7 +210,7 @@ class RunInProgress:
     def _further_on(self, dispatched: Dispatched) -> Dispatched:
         """An input that came to no end, at the last checkpoint of this run."""
         try:
-            asks = self.keeps_steps and not isinstance(self.broken, JournalError)
+            asks = self.recorder.keeps_steps and not isinstance(self.broken, JournalError)
             return dispatched.further_on(self.recorder.reached(dispatched.place)) if asks else dispatched
         except JournalError as error:
             self.fail(error)

@@ -27,8 +27,8 @@ from pipeline.batchstep import Batched, is_batched
 from pipeline.compose import Pipeline
 from pipeline.engine import IDLE, Program, work_of
 from pipeline.journey import Journey
-from pipeline.stepwise import Start
 from pipeline.snapshot import IMMUTABLE
+from pipeline.stepwise import Start
 from pipeline.walk import Trace
 from runners import Crash, Runner, SequentialRunner
 

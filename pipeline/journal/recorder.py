@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.batchstep import is_batched
+from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, UnknownRun
 from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART
@@ -57,7 +59,7 @@ class Recorder:
         self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
         self.slots: dict[int, int] | None = None
-        self.keeps_steps: bool = journal.durability == "step"
+        self.keeps_steps: bool = journal.durability == "step" and not _meets(stored.pipeline)
         self.steps: Checkpoints | None = None
         self.kept: Mapping[str, Outcome[Any]] = {}
         self.held: list[Any] = []
@@ -252,6 +254,11 @@ class Recorder:
             self.finish("stopped", "its consumer left")
         except JournalError:  # told already; the next to open the journal finds that the run has died
             return
+
+
+def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
+    """Whether inputs meet at a batch step: then whole inputs are kept, since no step is any one input's own."""
+    return any(is_batched(step.fn) for step in pipeline)
 
 
 def _nothing() -> None:
