@@ -129,6 +129,10 @@ class StopNow(KeyboardInterrupt):
     """The second Ctrl-C or SIGTERM: stop without waiting for what is in flight. Steps cannot swallow it as failure."""
 
 
+LONGEST_NAME = 200
+"""Characters of a name for which one that was meant is looked for: longer ones are no slip of the pen."""
+
+
 def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     """The ending of a message about a misspelt name; ``cutoff`` is how alike they must be, from 0 to 1.
 
@@ -137,5 +141,6 @@ def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.5) -> str
     >>> did_you_mean("x", ["validation"])
     ''
     """
-    close = get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    text = str(name)
+    close = get_close_matches(text, list(known), n=1, cutoff=cutoff) if len(text) <= LONGEST_NAME else []
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -37,15 +37,30 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return owner
 
     def is_alive(self, silent_s: float) -> bool:
-        """Whether it still works; ``silent_s`` is how long ago its heartbeat was, on the database's clock."""
+        """Whether it still works; ``silent_s`` is how long ago its heartbeat was, on the database's clock.
+
+        A heartbeat in the future tells that the clock was set back, and is no sign of life.
+        """
         if self.machine != machine():
-            return silent_s < LEASE_S
+            return abs(silent_s) < LEASE_S
         if self.pid == os.getpid() and self.started == _started(self.pid):
             return self.token in LIVE
         return _started(self.pid) == self.started and _exists(self.pid)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.machine.partition('/')[0]}"
+
+
+def living(told: str, beat: float, now: float) -> Owner | None:
+    """The owner in a row, if it lives; ``beat`` and ``now`` are in seconds of the database's clock.
+
+    One that cannot be read has no name to wait for. Whoever it was loses its lease, and can write no more.
+    """
+    try:
+        owner = msgspec.json.decode(told, type=Owner)
+        return owner if owner.is_alive(now - beat) else None
+    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError):
+        return None
 
 
 @lru_cache(maxsize=1)

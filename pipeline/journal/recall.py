@@ -115,7 +115,7 @@ class Recall:
 
     def _completed(self, row: OutcomeRow) -> Completed[Any]:
         run = self._run(row.run)
-        output = self.stored.read(row.data or b"null", len(self.stored.pipeline))
+        output = self.stored.read(row.data or b"", len(self.stored.pipeline))
         return Completed(output=output, input_fingerprint=row.fingerprint, code=run_detail(run).code, run_id=run.run_id)
 
     def _run(self, number: int) -> RunRow:

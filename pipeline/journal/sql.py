@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.errors import JournalDamaged, RunOwned
 from pipeline.journal.database import Database
-from pipeline.journal.owner import Owner
+from pipeline.journal.owner import Owner, living
 from pipeline.journal.protocol import Change, Lease, Pruned
 from pipeline.journal.prune import Chosen, Pruning
 from pipeline.journal.records import (
@@ -54,8 +54,8 @@ class SqlJournal(Database):
         """The batch of a run, once no live owner has it."""
         for number, told, beat, now in self._rows("owner", previous.batch):
             if number is not None:
-                owner = msgspec.json.decode(told, type=Owner)
-                if owner.is_alive(now - beat):
+                owner = living(told, beat, now)
+                if owner is not None:
                     run_id = self.run(number).run_id
                     raise RunOwned(f"run {run_id} is in progress in {owner}; wait for its end, or end that process")
                 self._bury(connection, previous.batch, number)
@@ -71,7 +71,7 @@ class SqlJournal(Database):
     def recover(self) -> None:
         """Find the runs whose owners are dead, so that none stays ``started`` for ever."""
         for batch, run, told, beat, now in self._rows("owners"):
-            if _is_dead(told, now - beat):
+            if living(told, beat, now) is None:
                 with self._transaction() as connection:
                     if run in self._dead_owners(batch):
                         self._bury(connection, batch, run)
@@ -79,7 +79,7 @@ class SqlJournal(Database):
     def _dead_owners(self, batch: int) -> list[int]:
         """The run of a batch's owner, if that does not live any more; none other can take the batch meanwhile."""
         owners = self._rows("owner", batch)
-        return [run for run, told, beat, now in owners if run is not None and _is_dead(told, now - beat)]
+        return [run for run, told, beat, now in owners if run is not None and living(told, beat, now) is None]
 
     def write(self, lease: Lease, change: Change) -> None:
         """Make a change durable; ``RunOwned`` when the lease was lost."""
@@ -221,8 +221,3 @@ def taken_over(name: str) -> RunOwned:
 def _changes_of(run: RunRow) -> Row:
     row = run.row()
     return (run.state, run.inputs, run.ended_at, run.detail, row[-1], run.run)
-
-
-def _is_dead(told: str, silent_s: float) -> bool:
-    """Whether an owner, as it is stored, does not live any more."""
-    return not msgspec.json.decode(told, type=Owner).is_alive(silent_s)

@@ -11,8 +11,9 @@ import msgspec
 
 from pipeline import codec, fingerprint
 from pipeline.codec import Cipher, CodecError, Registry
+from pipeline.codec.problem import refusal
 from pipeline.compose import Pipeline
-from pipeline.errors import InvalidEdit
+from pipeline.errors import InvalidEdit, JournalDamaged
 from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
 from pipeline.metrics import Metrics
 from pipeline.model import (
@@ -29,6 +30,7 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
+from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -84,8 +86,11 @@ def write_detail(detail: msgspec.Struct) -> bytes:
 
 
 def read_detail(data: bytes, kind: type[S]) -> S:
-    """A detail that ``write_detail`` wrote."""
-    return msgspec.convert(json.loads(data), kind)
+    """A detail that ``write_detail`` wrote; ``CodecError`` for anything else."""
+    try:
+        return msgspec.convert(json.loads(data), kind)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise refusal(error) from error
 
 
 class Stored:
@@ -146,7 +151,7 @@ class Stored:
             input_id=row.input_id,
             account_id=row.account_id,
             underwriting_id=row.underwriting_id,
-            data=self.read(row.data or b"null", 0),
+            data=self.read(row.data or b"", 0),
         )
 
     def fingerprint_of(self, row: InputRow) -> str | None:
@@ -289,5 +294,10 @@ def _detail_of(outcome: Failed | NotRun, payload: Payload, code: Code) -> Failur
 
 
 def run_detail(row: RunRow) -> RunDetail:
-    """The detail of a run's row."""
-    return read_detail(row.detail, RunDetail)
+    """The detail of a run's row; ``JournalDamaged`` when it is not what was written."""
+    try:
+        return read_detail(row.detail, RunDetail)
+    except CodecError as error:
+        raise JournalDamaged(
+            f"the details of run {quoted(row.run_id)} cannot be read: {error}; prune it and give its inputs again"
+        ) from error
