@@ -30,6 +30,7 @@ from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
 from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, notes_of, raise_unkept, without_running
+from pipeline.snapshot import own
 from pipeline.stepwise import Start
 from pipeline.story import tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import Tolerance
@@ -146,7 +147,7 @@ class RunInProgress:
 
     def starts(self, inputs: Iterable[ProcessorInput[Any]]) -> Iterator[Start]:
         """What the workers get, until the inputs end or the run is stopped."""
-        position = 0
+        position, is_first = 0, self.context.previous_run_id is None
         if self.stopped is not None:
             return
         try:
@@ -156,7 +157,7 @@ class RunInProgress:
                 decision = self.decide(item)
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
-                    start = (item.input_id, decision.index, decision.value)
+                    start = (item.input_id, decision.index, decision.value if is_first else own(decision.value))
                     yield self.recorder.seated(start, place, decision.payload) if self.recorder.keeps_steps else start
                     position += 1
                 else:

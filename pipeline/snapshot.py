@@ -68,6 +68,16 @@ def copied(value: Any, snapshot: Snapshot) -> Any:
     return value if snapshot is None else pickle.loads(snapshot)
 
 
+def own(value: Any) -> Any:
+    """The value for a step that may change it while an earlier result, which can be retried again, holds it too.
+
+    >>> held = [1]
+    >>> own(held) == held, own(held) is held
+    (True, False)
+    """
+    return value if type(value) in IMMUTABLE else copied(value, take(value))
+
+
 def _is_immutable(declared: Any) -> bool:
     """Whether values of a declared type cannot change, as far as its declaration says."""
     if declared in (*SCALARS, *TIMES, NoneType, None):

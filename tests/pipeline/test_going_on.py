@@ -262,6 +262,27 @@ def test_an_empty_selection_is_refused() -> None:
 # with other data
 
 
+def test_a_result_can_be_retried_again_although_a_step_changed_what_it_got() -> None:
+    entered: list[dict[str, int]] = []
+
+    def empty(basket: dict[str, int]) -> int:
+        entered.append(dict(basket))
+        basket.clear()
+        if len(entered) < 4:
+            raise ValueError("not yet")
+        return 1
+
+    baskets = Processor(pipeline=step("fill")(lambda count: {"apples": count}) >> step("empty")(empty))
+    whole: Processor[Any, Any, Any] = Processor(pipeline=step("empty")(empty))
+    first = baskets.execute([ProcessorInput(input_id="a", data=3)])
+    baskets.retry(first)
+    unstarted = whole.execute([ProcessorInput(input_id="a", data={"apples": 3})])
+
+    assert baskets.retry(first).success
+    assert whole.retry(unstarted).success
+    assert entered == [{"apples": 3}] * 5
+
+
 def test_edited_data_goes_on_at_the_step_that_failed(way: Way) -> None:
     first = failing(way)
 

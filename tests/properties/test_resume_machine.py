@@ -183,8 +183,8 @@ class ResumeMachine(RuleBasedStateMachine):
 
     # what is done to the batch
 
-    def processor(self) -> Processor[Any, Any, Any]:
-        journal: Any = self.journal
+    def processor(self, **other: Any) -> Processor[Any, Any, Any]:
+        journal: Any = other.get("journal", self.journal)
         dying = self.journal.writes_left is not None
         return Processor(
             name="machine",
@@ -199,7 +199,6 @@ class ResumeMachine(RuleBasedStateMachine):
     ) -> None:
         """Act, and hold what happened against the model; ``memory`` is what the run can know."""
         expected = {input_id: self.after_run(input_id, data, memory.get(input_id)) for input_id, data in inputs.items()}
-        skipped = {input_id for input_id, (_, called) in expected.items() if not called}
         ran.clear()
         try:
             result = act()
@@ -211,16 +210,20 @@ class ResumeMachine(RuleBasedStateMachine):
             self.take_what_is_there(inputs, memory, expected)
             return
         self.journal.writes_left = None
-        for outcome in result.outcomes:
-            known, _ = expected[outcome.input_id]
-            self.check_outcome(outcome, known, outcome.input_id in skipped)
-        assert [outcome.input_id for outcome in result.outcomes] == list(inputs)
-        assert result.success == all(known.stopped is None for known, _ in expected.values())
-        assert not result.success or result.output == [known.value for known, _ in expected.values()]
-        self.check_calls({input_id: called for input_id, (_, called) in expected.items()})
+        self.check(result, expected)
         self.inputs, self.run_id = inputs, result.run_id
         self.memory = {**memory, **{input_id: known for input_id, (known, _) in expected.items()}}
         self.result, self.result_codes = result, self.codes()
+
+    def check(self, result: Any, expected: dict[str, tuple[Remembered, list[str]]]) -> None:
+        """Hold a result, and the calls that led to it, against the model."""
+        for outcome in result.outcomes:
+            known, called = expected[outcome.input_id]
+            self.check_outcome(outcome, known, not called)
+        assert [outcome.input_id for outcome in result.outcomes] == list(expected)
+        assert result.success == all(known.stopped is None for known, _ in expected.values())
+        assert not result.success or result.output == [known.value for known, _ in expected.values()]
+        self.check_calls({input_id: called for input_id, (_, called) in expected.items()})
 
     def check_outcome(self, outcome: Any, known: Remembered, skipped: bool) -> None:
         if known.stopped is None:
@@ -296,16 +299,51 @@ class ResumeMachine(RuleBasedStateMachine):
         self.do(lambda: self.processor().resume(), self.inputs, self.memory, death)
 
     @precondition(lambda self: self.result is not None)
-    @rule()
-    def retry(self) -> None:
-        held = self.result
-        before = {input_id: self.memory[input_id] for input_id in self.inputs}
-        before = {i: k._replace(codes=self.result_codes) for i, k in before.items()}
-        memory = {**(self.memory if self.run_id else {}), **before}
-        self.run(lambda: self.processor().retry(held), self.inputs, memory)
+    @rule(death=death)
+    def retry(self, death: tuple[int, bool] | None) -> None:
+        self.retry_of(self.result, self.held(), death)
+
+    @precondition(lambda self: self.result is not None and self.stopped())
+    @rule(place=st.integers(0, len(IDS) - 1), death=death)
+    def edit_the_result_and_retry(self, place: int, death: tuple[int, bool] | None) -> None:
+        input_id, value = self.edited(place)
+        held = self.held()
+        result = self.processor().edit(self.result, input_id, [*value])
+        self.retry_of(result, {**held, input_id: held[input_id]._replace(value=value)}, death)
+
+    def held(self) -> dict[str, Remembered]:
+        """What the payloads of the last result know."""
+        known = {input_id: self.memory[input_id] for input_id in self.inputs}
+        return {input_id: one._replace(codes=self.result_codes) for input_id, one in known.items()}
+
+    def retry_of(self, result: Any, held: dict[str, Remembered], death: tuple[int, bool] | None) -> None:
+        memory = {**(self.memory if self.run_id else {}), **held}
+        self.do(lambda: self.processor().retry(result), self.inputs, memory, death)
         for input_id, known in self.memory.items():  # a success that was given is recorded with the code of this run
-            if input_id in self.inputs and known.stopped is None:
+            if self.result is not None and input_id in self.inputs and known.stopped is None:
                 self.memory[input_id] = known._replace(codes=self.codes())
+
+    @precondition(lambda self: self.result is not None)
+    @rule()
+    def retry_without_a_journal(self) -> None:
+        """By payload alone: the journal knows nothing of it, and nothing changes in it."""
+        held, alone = self.held(), self.processor(journal=None)
+        expected = {input_id: self.after_run(input_id, data, held[input_id]) for input_id, data in self.inputs.items()}
+        ran.clear()
+        self.check(alone.retry(self.result), expected)
+
+    @precondition(lambda self: self.result is not None)
+    @rule()
+    def go_on_with_dead_letters(self) -> None:
+        """The failures alone, through a file."""
+        failed = {one.input_id for one in self.result.failed}
+        held, alone = self.held(), self.processor(journal=None)
+        expected = {i: self.after_run(i, data, held[i]) for i, data in self.inputs.items() if i in failed}
+        with tempfile.TemporaryDirectory() as folder:
+            self.result.write_failures(Path(folder, "dead.jsonl"))
+            letters = alone.read_failures(Path(folder, "dead.jsonl"))
+        ran.clear()
+        self.check(alone.execute(letters), expected)
 
     def do(
         self,
@@ -325,14 +363,17 @@ class ResumeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.run_id and self.stopped())
     @rule(place=st.integers(0, len(IDS) - 1))
     def edit(self, place: int) -> None:
-        input_id = self.stopped()[place % len(self.stopped())]
-        known = self.memory[input_id]
-        self.count += 1
-        value = [known.value[0], f"edited_{self.count}"]
+        input_id, value = self.edited(place)
         assert self.run_id
-        self.run_id = self.processor().edit(self.run_id, input_id, value)
-        self.memory[input_id] = known._replace(value=value)
+        self.run_id = self.processor().edit(self.run_id, input_id, [*value])
+        self.memory[input_id] = self.memory[input_id]._replace(value=value)
         self.result = None
+
+    def edited(self, place: int) -> tuple[str, list[str]]:
+        """An input that stopped, and what it shall go on with."""
+        input_id = self.stopped()[place % len(self.stopped())]
+        self.count += 1
+        return input_id, [self.memory[input_id].value[0], f"edited_{self.count}"]
 
     @rule(keep=st.booleans())
     def prune(self, keep: bool) -> None:
