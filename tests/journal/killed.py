@@ -23,14 +23,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import psycopg  # noqa: F401 - once, before the forks
 
 from pipeline import ExecutionContext, PostgresJournal, Processor, ProcessorInput, SqliteJournal, step
+from pipeline.journal.protocol import Durability
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 INPUTS = 20
@@ -55,13 +54,15 @@ Job = tuple[str, int]
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the batch: the first in its folder, or one that goes on with what is there.
 
+    The journal is a file in the folder, or in the database that ``dsn`` names.
     Its inputs come from the journal in mode ``resume``; in the others they are given again.
     """
 
     folder: str
     runner: str
-    journal: str = "sqlite"
-    durability: Literal["input", "step"] = "input"
+    durability: Durability = "input"
+    dsn: str = ""
+    schema: str = ""
     mode: Literal["stream", "again", "resume"] = "resume"
     killed_after_s: float | None = None
 
@@ -102,16 +103,10 @@ def total(job: Job) -> int:
 STEPS = (fetch.name, check.name, total.name)
 
 
-def schema_of(folder: str) -> str:
-    """The schema that stands for a folder in PostgreSQL."""
-    return f"killed_{sha256(folder.encode()).hexdigest()[:16]}"
-
-
 def journal_of(command: Command) -> Any:
-    """The journal in the folder."""
-    if command.journal == "postgres":
-        dsn = os.environ["STEPSLICE_POSTGRES_DSN"]
-        return PostgresJournal(dsn, command.durability, schema=schema_of(command.folder), sync="process")
+    """The journal of the batch."""
+    if command.dsn:
+        return PostgresJournal(command.dsn, command.durability, schema=command.schema)
     return SqliteJournal(Path(command.folder, "runs.db"), command.durability)
 
 

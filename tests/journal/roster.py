@@ -119,8 +119,13 @@ class InPostgres(Store):
 
     def close(self) -> None:
         super().close()
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
+        drop(self.dsn, self.schema)
+
+
+def drop(dsn: str, schema: str) -> None:
+    """Forget a schema, and all in it."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
 
 
 @pytest.fixture

@@ -17,13 +17,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
+from uuid import uuid4
 
 import msgspec
-import psycopg
 import pytest
 
-from tests.journal.killed import FAILING, INPUTS, RUNNERS, STEPS, Command, journal_of, schema_of
+from pipeline.journal.protocol import Durability
+from tests.journal.killed import FAILING, INPUTS, RUNNERS, STEPS, Command, journal_of
+from tests.journal.roster import SHARED, drop
 
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("STEPSLICE_SEED")
@@ -42,18 +44,17 @@ IN_FLIGHT = {
 }
 """Inputs that one kill may cost: what a runner has pulled and not handed over, and what waits 5 ms for a commit."""
 
-JOURNALS = ["sqlite", "postgres"]
-DURABILITIES = ["input", "step"]
 CASES = [
-    pytest.param(
-        Command(folder="", runner=runner, journal=journal, durability=durability),  # type: ignore[arg-type]
-        marks=[pytest.mark.postgres] if journal == "postgres" else [],
-        id=f"{runner}-{journal}-{durability}",
-    )
+    Command(folder="", runner=runner, durability=durability)
     for runner in RUNNERS
-    for journal in JOURNALS
-    for durability in DURABILITIES
+    for durability in get_args(Durability)
 ]
+
+
+@pytest.fixture(params=SHARED)
+def dsn(request: pytest.FixtureRequest) -> str:
+    """Where the journal is: nowhere in particular for a file."""
+    return str(request.getfixturevalue("postgres_dsn")) if request.param == "postgres" else ""
 
 
 class Programs:
@@ -127,7 +128,7 @@ class Trial:
         self.chance = random.Random(seed)
         self.programs = programs
         self.folder = folder
-        self.command = msgspec.structs.replace(case, folder=str(folder), mode=self.chance.choice(["stream", "resume"]))
+        self.command = placed(case, folder, mode=self.chance.choice(["stream", "resume"]))
         self.done: set[tuple[str, str]] = set()
         self.kills = self.lost = self.recorded_again = 0
 
@@ -142,6 +143,11 @@ class Trial:
         self.programs.run(msgspec.structs.replace(self.command, mode=last))
         self.recorded_again += self.ran_again(self.seen)
         self.programs.clean_up()
+
+    def forget(self) -> None:
+        """Drop the tables of a database; the folder goes with the test."""
+        if self.command.dsn:
+            drop(self.command.dsn, self.command.schema)
 
     seen = 0
     """How many lines of the witness there were at the last look."""
@@ -166,6 +172,11 @@ class Trial:
         return len({line.split()[1] for line, times in ran.items() if times > allowed.get(line, 1)})
 
 
+def placed(case: Command, folder: Path, **changes: Any) -> Command:
+    """The case with a journal of its own."""
+    return msgspec.structs.replace(case, folder=str(folder), schema=f"test_{uuid4().hex}", **changes)
+
+
 def recorded_in(journal: Any) -> dict[str, tuple[str, ...]]:
     """Input ids with the steps that the journal has as done, for all that have an outcome."""
     run = journal.find("jobs")
@@ -185,7 +196,7 @@ def lines(path: Path) -> list[str]:
 def uninterrupted(programs: Programs, case: Command, folder: Path) -> tuple[float, Any]:
     """How long the batch takes when nobody kills it, and what it comes to once it is repaired."""
     folder.mkdir()
-    command = msgspec.structs.replace(case, folder=str(folder))
+    command = placed(case, folder)
     _, usual_s = programs.run(command)
     assert json.loads((folder / "output").read_text()) == {"output": None, "failed": [*FAILING]}
     (folder / "repaired").touch()
@@ -193,29 +204,13 @@ def uninterrupted(programs: Programs, case: Command, folder: Path) -> tuple[floa
     return usual_s, json.loads((folder / "output").read_text())
 
 
-def forget(case: Command, folder: Path) -> None:
-    """What a trial kept in a server goes; its folder is the test's own."""
-    if case.journal == "postgres":
-        with psycopg.connect(os.environ["STEPSLICE_POSTGRES_DSN"], autocommit=True) as connection:
-            connection.execute(f"DROP SCHEMA IF EXISTS {schema_of(str(folder))} CASCADE".encode())
-
-
-@pytest.fixture(autouse=True)
-def server(request: pytest.FixtureRequest) -> None:
-    """The cases of PostgreSQL want one."""
-    if request.node.get_closest_marker("postgres"):
-        request.getfixturevalue("postgres_dsn")
-
-
 def campaign(programs: Programs, case: Command, folder: Path, seeds: Iterator[int]) -> Figures:
     usual_s, expected = uninterrupted(programs, case, folder / "uninterrupted")
-    forget(case, folder / "uninterrupted")
     assert expected == {"output": [number * 10 for number in range(INPUTS)], "failed": []}
     figures = Figures()
     for seed in seeds:
         trial = Trial(programs, case, folder / str(seed), seed)
         trial.run(usual_s)
-        forget(case, trial.folder)
         result = json.loads((trial.folder / "output").read_text())
         assert result == expected, f"seed {seed}: not what an uninterrupted run gives"
         assert trial.lost == 0, f"seed {seed}: handed out, but not recorded"
@@ -226,30 +221,33 @@ def campaign(programs: Programs, case: Command, folder: Path, seeds: Iterator[in
         figures.lost += trial.lost
         figures.recorded_again += trial.recorded_again
         figures.repeats.append(trial.repeats())
+        trial.forget()
     return figures
 
 
 def named(case: Command) -> str:
-    return f"{case.runner}-{case.journal}-{case.durability}"
+    return f"{case.runner}-{case.durability}"
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_kills_lose_nothing_finished_and_repeat_only_what_was_in_flight(
-    programs: Programs, case: Command, tmp_path: Path
+    programs: Programs, case: Command, dsn: str, tmp_path: Path
 ) -> None:
-    seeds = range(8) if SEED is None else [int(SEED)]
-    figures = campaign(programs, case, tmp_path, iter(seeds))
+    seeds = range(2 if dsn else 6) if SEED is None else [int(SEED)]
+    figures = campaign(programs, msgspec.structs.replace(case, dsn=dsn), tmp_path, iter(seeds))
 
     assert figures.kills > 0 or SEED is not None
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("case", CASES)
-def test_kills_by_the_hundred(programs: Programs, case: Command, tmp_path: Path) -> None:
-    figures = campaign(programs, case, tmp_path, seeds_for(BUDGET_S / len(CASES)))
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_kills_by_the_hundred(programs: Programs, case: Command, dsn: str, tmp_path: Path) -> None:
+    seeds = seeds_for(BUDGET_S / len(CASES) / len(SHARED))
+    figures = campaign(programs, msgspec.structs.replace(case, dsn=dsn), tmp_path, seeds)
 
-    print(f"\nR1 {named(case)}: {figures}, at most {max(figures.repeats)} a trial")
+    where = "postgres" if dsn else "sqlite"
+    print(f"\nR1 {named(case)} {where}: {figures}, at most {max(figures.repeats)} a trial")
 
 
 def seeds_for(budget_s: float) -> Iterator[int]:
