@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from pipeline.journal import heartbeat, postgres
 from pipeline.journal.statements import schema
 from tests.journal.roster import InPostgres, Stores
 from tests.journal.servers import Proxy, Server
+from tests.runners.processes import wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -314,6 +316,22 @@ def test_the_level_of_safety_is_the_servers_synchronous_commit(place: InPostgres
     journal.close()
 
     assert found == expected
+
+
+def test_a_forked_process_does_not_keep_its_parent_connected(place: InPostgres) -> None:
+    with place()._using() as connection:
+        descriptor = connection.fileno()
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        try:
+            here = Path(f"/proc/self/fd/{descriptor}").readlink()
+            there = Path(f"/proc/{child.pid}/fd/{descriptor}")
+            assert wait_until(lambda: str(there.readlink()) == os.devnull, 10.0)
+        finally:
+            child.kill()
+            child.join()
+        assert str(here).startswith("socket:")
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_what_pickles_are_the_settings(place: InPostgres) -> None:
