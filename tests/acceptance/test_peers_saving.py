@@ -170,8 +170,12 @@ RATES = """
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("return value * RATE", "return value * RATE + 1"), ("RATE = 2", "RATE = 3")],
-    ids=["the body of a helper", "a constant of a helper"],
+    [
+        ("return value * RATE", "return value * RATE + 1"),
+        ("RATE = 2", "RATE = 3"),
+        ("return convert(value)", "return convert(value) + 1"),
+    ],
+    ids=["the body of a helper", "a constant of a helper", "the body of the step itself"],
 )
 def test_a_changed_helper_makes_what_it_helped_to_make_run_again(program: Program, before: str, after: str) -> None:
     """In Prefect a changed helper function gives the cached result, in DBOS the version does not see step bodies."""
