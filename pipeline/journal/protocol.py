@@ -137,6 +137,10 @@ class Journal(Protocol):
         """The latest outcomes of a batch by slot."""
         ...
 
+    def succeeded(self, batch: int) -> int:
+        """How many inputs of a batch have an output; a row that is damaged counts, for it is there."""
+        ...
+
     def attempts(self, number: int) -> list[AttemptsRow]:
         """The failed tries of one input, the earliest first."""
         ...

@@ -84,6 +84,9 @@ SELECT id, run, status, step, data, detail, fingerprint, problem, checksum FROM 
 SELECT id, run, status, step, data, detail, fingerprint, problem, checksum
 FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
+-- succeeded
+SELECT count(*) FROM {prefix}outcomes WHERE id >= ? AND id < ? AND status NOT IN ('failed', 'not_run');
+
 -- put_attempts
 INSERT INTO {prefix}attempts (id, run, detail, checksum) VALUES (?, ?, ?, ?);
 

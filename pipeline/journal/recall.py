@@ -27,9 +27,11 @@ class Recall:
         self.known: Index = Index()
         self.next: int = batch * SLOTS
         self._runs: dict[int, RunRow] = {}
+        rows = 0
         for number, input_id in journal.input_ids(batch):
             self.known.setdefault(input_id, number)
-            self.next = number + 1
+            self.next, rows = number + 1, rows + 1
+        _refuse_gaps(journal, journal.latest(batch), rows)
 
     def take(self, input_id: str, batch: int) -> int:
         """The row of an input, or of a new one; a second input of the same id gets a row of its own."""
@@ -127,6 +129,18 @@ class Recall:
 def _later(row: OutcomeRow) -> str:
     """Why a checkpoint is not the last that there might be."""
     return "" if row.problem is None else f"what came later could not be stored ({row.problem})"
+
+
+def _refuse_gaps(journal: Journal, run: RunRow, known: int) -> None:
+    """A row's checksum cannot tell that a row is gone; what the batch's latest run knew of itself can."""
+    metrics = run_detail(run).metrics
+    done = 0 if metrics is None else metrics.succeeded + metrics.skipped
+    for found, counted, what in ((known, run.inputs or 0, "inputs"), (journal.succeeded(run.batch), done, "outputs")):
+        if found < counted:
+            raise JournalDamaged(
+                f"{journal.name}: {counted - found} of the {counted} {what} of run {run.run_id} are gone; "
+                "restore it from a copy, or prune the run and give its inputs again"
+            )
 
 
 def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[ProcessorInput[Any]]:

@@ -208,6 +208,11 @@ class SqlJournal(Database):
         row = self._one("outcome", number)
         return None if row is None else self._read(OutcomeRow, "outcomes", row)
 
+    def succeeded(self, batch: int) -> int:
+        """How many inputs of a batch have an output; a row that is damaged counts, for it is there."""
+        (count,) = self._one("succeeded", *slot_range(batch)) or (0,)
+        return int(count)
+
     def attempts(self, number: int) -> list[AttemptsRow]:
         """The failed tries of one input, the earliest first."""
         return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", number)]

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
 from pipeline.journal.protocol import Durability, Lease, Sync
-from pipeline.journal.records import Row
+from pipeline.journal.records import Row, RunRow
 from pipeline.journal.sql import SqlJournal
 from pipeline.journal.statements import schema, statements
 
@@ -41,6 +41,12 @@ _BREAKERS = """CREATE TABLE IF NOT EXISTS breakers (
     name TEXT PRIMARY KEY, failures INTEGER NOT NULL, opened_at REAL, probe_at REAL) WITHOUT ROWID"""
 """Made when the first failure comes; it may be dropped, and then all breakers are closed."""
 
+INSPECTED_BYTES = 64_000_000
+"""Up to this size a file's structure is checked before a run in it is gone on with: about a second."""
+
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "UnicodeDecodeError")
+"""What SQLite says of a damaged file; our statements are right, so one it cannot run means a damaged schema."""
+
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
@@ -52,6 +58,7 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
     """
 
     sql: Mapping[str, str] = statements(now=_NOW)
+    _inspected = False
 
     def __init__(
         self,
@@ -106,8 +113,16 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
     def _make_breakers(self, connection: sqlite3.Connection) -> None:
         connection.execute(_BREAKERS)
 
+    def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
+        """A run by its id, or the latest of a processor; the first to ask has the file's structure checked."""
+        with self._using() as connection:
+            if not self._inspected:
+                _inspect(connection, self.path)
+                self._inspected = True
+        return super().find(processor, run_id)
+
     def _mapped(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error | OSError):
+        if not isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
             return error
         return mapped(error, self.path)
 
@@ -128,10 +143,20 @@ def _of_many_rows(sql: str) -> str:
     return sql.replace(row[0], ", ".join([row[0]] * TOGETHER))
 
 
-def mapped(error: sqlite3.Error | OSError, path: str) -> Exception:
+def _inspect(connection: sqlite3.Connection, path: str) -> None:
+    """Find pages that lead past their rows: a lookup that goes astray there says that the row does not exist."""
+    (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+    if path == ":memory:" or size > INSPECTED_BYTES:
+        return
+    (problem,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if problem != "ok":
+        raise JournalDamaged(f"{path}: {problem}; restore the file from a copy")
+
+
+def mapped(error: Exception, path: str) -> Exception:
     """What SQLite or the system said, with the path and a cure."""
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if code.startswith(_DAMAGE):
         return JournalDamaged(f"{path}: {error} ({code}); restore the file from a copy")
     cure = {
         "SQLITE_FULL": "; the disk is full: free some space and resume",
@@ -174,6 +199,7 @@ def _refuse_foreign(path: str) -> None:
 def connected(path: str) -> sqlite3.Connection:
     """A connection that waits for other writers and begins transactions only when told."""
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # damaged: for the checksum
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
