@@ -85,7 +85,7 @@ SELECT id, run, status, step, data, detail, fingerprint, problem, checksum
 FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
 -- succeeded
-SELECT count(*) FROM {prefix}outcomes WHERE id >= ? AND id < ? AND status NOT IN ('failed', 'not_run');
+SELECT count(*) FROM {prefix}outcomes WHERE id >= ? AND id < ? AND status NOT IN ('failed', 'not_run', 'checkpoint');
 
 -- put_attempts
 INSERT INTO {prefix}attempts (id, run, detail, checksum) VALUES (?, ?, ?, ?);
