@@ -63,10 +63,11 @@ class DeadLetters(msgspec.Struct, frozen=True):
     def write(self, path: Place, run_id: str, letters: Iterable[tuple[Failed, ProcessorInput[Any]]]) -> int:
         """Write each failure with its input as a retry takes it; how many there were.
 
-        The file is there whole or not at all, for its owner alone (mode 0600), and replaces an earlier one.
+        The file is there whole or not at all, for its owner alone (mode 0600), and replaces an earlier one;
+        a device or a pipe is written to.
         """
         lines = [_line(self._letter(failed, again, run_id)) for failed, again in letters]
-        _replace(Path(path), b"".join(lines))
+        _put(Path(path), b"".join(lines))
         return len(lines)
 
     def read(self, path: Place) -> list[ProcessorInput[Any]]:
@@ -218,11 +219,25 @@ def _line(letter: dict[str, Any]) -> bytes:
         return json.dumps(letter, separators=(",", ":")).encode("ascii") + b"\n"
 
 
+def _put(path: Path, data: bytes) -> None:
+    """Write ``data``: in the place of a file, or to a device or a pipe. An error names the path."""
+    try:
+        if path.is_char_device() or path.is_fifo():
+            path.write_bytes(data)
+        else:
+            _replace(path, data)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Put ``data`` in the place of a file, all of it or nothing."""
-    descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # whatever the umask says
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

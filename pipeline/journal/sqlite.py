@@ -47,6 +47,8 @@ INSPECTED_BYTES = 64_000_000
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "UnicodeDecodeError")
 """What SQLite says of a damaged file; our statements are right, so one it cannot run means a damaged schema."""
 
+_IO_CURE = "; the system cannot write or read the file: look at its disk, a quota and `ulimit -f`, then resume"
+
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
@@ -162,7 +164,7 @@ def mapped(error: Exception, path: str) -> Exception:
         "SQLITE_FULL": "; the disk is full: free some space and resume",
         "SQLITE_BUSY": f"; another process has been writing for {BUSY_S:.0f} s",
         "SQLITE_CANTOPEN": "; does its folder exist, and may you write there?",
-    }.get(code, "")
+    }.get(code, _IO_CURE if code.startswith("SQLITE_IOERR") else "")
     return JournalError(f"{path}: {error} ({code}){cure}")
 
 
@@ -171,8 +173,8 @@ def _make_private(path: str) -> None:
 
     An existing file is only looked at: closing a descriptor of it would drop SQLite's locks in this process.
     """
-    for beside in (path, f"{path}-wal", f"{path}-shm"):
-        _refuse_foreign(beside)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        _refuse_foreign(f"{path}{suffix}")
     try:
         created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileExistsError:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import sqlite3
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -201,37 +200,6 @@ def test_any_text_is_an_input_id_and_a_message(journal: Any, name: str) -> None:
 
 
 # the file
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_the_file_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        journal = SqliteJournal(tmp_path / "runs.db")
-        processor(journal).execute(inputs(1))
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-        journal.close()
-    finally:
-        os.umask(before)
-
-    assert set(modes.values()) == {0o600}
-
-
-def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "real.db").touch()
-    (tmp_path / "runs.db").symlink_to(tmp_path / "real.db")
-
-    with pytest.raises(JournalError, match="symbolic link"):
-        processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "runs.db").touch()
-    os.chown(tmp_path / "runs.db", 12345, 12345)
-
-    with pytest.raises(JournalError, match="belongs to user 12345"):
-        processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
 
 
 def test_a_newer_format_is_refused_with_its_version(tmp_path: Path) -> None:
