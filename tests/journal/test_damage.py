@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import ProcessorInput
 from pipeline.errors import JournalDamaged
 from pipeline.journal import SqliteJournal
 from tests.journal.damage import Specimen, cuts, flips, processor, runs_of, tally
@@ -65,3 +66,14 @@ def raise_what_the_plan_says(journal: SqliteJournal) -> None:
     for planned in processor(journal).plan(runs_of(journal, "numbers")[-1]):
         if planned.action == "refuse":
             raise JournalDamaged(planned.reason)
+
+
+def test_two_inputs_of_one_id_are_no_gap(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    twice = [ProcessorInput(input_id="same", data=value) for value in (1, 2)]
+    processor(journal).execute(twice)
+
+    again = processor(journal).resume()
+    journal.close()
+
+    assert [outcome.input_id for outcome in again.outcomes] == ["same", "same"]
