@@ -1,4 +1,4 @@
-"""R25: the same inputs under the same plan of faults, on every runner: the same outcomes, and as many calls of each step.
+"""R25: the same inputs under the same plan of faults, on every runner: the same outcomes, and as many calls of a step.
 
 The calls are counted by the steps themselves, in files, so that it does not matter in which process they run.
 """
@@ -71,7 +71,7 @@ def total(job: Job) -> Result[Job, str]:
 
 def jobs(folder: Path, seed: int) -> list[Job]:
     chance = random.Random(seed)
-    plans = [
+    plans: list[dict[str, list[str]]] = [
         {name: chance.choices(FAULTS, k=chance.choice((0, 0, 1, 1, 2, 4))) for name in STEPS} for _ in range(INPUTS)
     ]
     return [Job(str(folder), number, plan) for number, plan in enumerate(plans)]

@@ -210,6 +210,7 @@ def test_an_owner_that_was_taken_for_dead_records_nothing_more(
     shared_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, other = shared_store(), shared_store()
+    journal.group_s = 0.0  # so that one outcome is handed out at a time, and the others come after the take-over
     (tmp_path / "repaired").touch()
     monkeypatch.setattr(owner, "machine", lambda: "elsewhere")
     slow = jobs(journal).stream(inputs(tmp_path), context=ExecutionContext(run_id="held"))

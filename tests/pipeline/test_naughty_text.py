@@ -172,7 +172,9 @@ def test_any_text_names_a_processor_its_account_its_run_and_its_metadata(text: s
     again = processor().resume(text)
 
     assert first.run_id == text
-    assert journal.find(text, text).processor == text
+    found = journal.find(text, text)
+    assert found is not None
+    assert found.processor == text
     assert again.output == ["data"]
     assert again.context.execution_metadata == {text: text}
     assert (again.context.previous_run_id, again.context.parent_run_id) == (text, text)
