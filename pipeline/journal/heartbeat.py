@@ -1,10 +1,12 @@
-"""Shows other machines that the runs of this process live, also while a step takes its time and nothing is written.
+"""What a journal does while a step takes its time and nothing arrives, in a thread for all runs of this process.
 
-    run begins ─▶ start ─▶ one thread for all of them ─▶ every ``BEAT_S``: beat ─▶ run ends ─▶ stop
+    run begins ─▶ start ─▶ every few seconds, ``HEART``: show other machines that the run lives     ─▶ run ends ─▶ stop
+                           every 0.1 s, ``LATE``: write what waits for others to be committed with it
 
-A thread may starve beside Python code that computes, but not for as long as a lease lasts. It writes nothing that
-anybody waits for. A process that forks waits until no beat is on its way, so that no lock of a database is copied as
-held: a process with this thread may be forked as if it were not there.
+A thread may starve beside Python code that computes, but not for as long as a lease lasts, and nobody waits for what
+it writes: an outcome that is handed out was committed by whoever hands it out. A process that forks waits until no
+beat is on its way, so that no lock of a database is copied as held: a process with these threads may be forked as if
+they were not there.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from pipeline.journal.owner import LEASE_S
 BEAT_S = LEASE_S / 3
 """Seconds from one beat to the next: an owner may miss two."""
 
+LATE_S = 0.1
+"""Seconds between two looks for outcomes that wait for others which do not come."""
+
 IDLE_S = 10.0
 """Seconds after which the thread ends that has no run to beat for."""
 
 
 class Heart:
-    """What is called every ``BEAT_S`` seconds for each run in progress, by the token of its owner."""
+    """What is called every ``every_s`` seconds (``BEAT_S``) for each run in progress, by the token of its owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float | None = None) -> None:
+        self.every_s = every_s
         self._changed: Condition = Condition()  # guards all below
         self._beats: dict[str, Callable[[], object]] = {}
         self._thread: Thread | None = None
@@ -51,7 +57,7 @@ class Heart:
                 if not self._beats and not self._changed.wait(IDLE_S):
                     self._thread = None
                     return
-                self._changed.wait_for(lambda: not self._beats, BEAT_S)
+                self._changed.wait_for(lambda: not self._beats, self.every_s or BEAT_S)
                 beats = [*self._beats.items()]
             for token, beat in beats:
                 with _AT_REST:
@@ -67,12 +73,14 @@ class Beating(Thread):
 
 
 HEART = Heart()
+LATE = Heart(LATE_S)
 _AT_REST = Lock()
 
 
 def _in_child() -> None:
     _AT_REST.release()
-    HEART.__init__()  # type: ignore[misc]  # the thread and its runs are the parent's
+    for heart in (HEART, LATE):
+        heart.__init__(heart.every_s)  # type: ignore[misc]  # the thread and its runs are the parent's
 
 
 os.register_at_fork(before=_AT_REST.acquire, after_in_parent=_AT_REST.release, after_in_child=_in_child)

@@ -20,7 +20,7 @@ from pipeline.batchstep import is_batched
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, UnknownRun
 from pipeline.journal.checkpoints import Checkpoints
-from pipeline.journal.heartbeat import HEART
+from pipeline.journal.heartbeat import HEART, LATE, LATE_S
 from pipeline.journal.owner import LIVE
 from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
@@ -66,6 +66,7 @@ class Recorder:
         self.committed_at: float = monotonic()
         self.finished: bool = False
         self.is_lost: bool = False
+        self.failed: Exception | None = None
         self.on_lost: Callable[[], None] = _nothing
         self._lock = Lock()
         self._clear()
@@ -89,6 +90,7 @@ class Recorder:
             self.steps = Checkpoints(self.journal, self.stored, self.lease)
         if self.journal.is_shared:
             HEART.start(self.lease.token, self._beat)
+            LATE.start(self.lease.token, self._write_late)
 
     def _beat(self) -> None:
         """Called every few seconds, by a thread of its own: show that the run lives, or find that it was taken over."""
@@ -98,6 +100,18 @@ class Recorder:
             _LOGGER.warning("no heartbeat of run %s in %s", self.row.run_id, self.journal.name, exc_info=True)
         if self.is_lost:
             self.on_lost()
+
+    def _write_late(self) -> None:
+        """Called by a thread of its own: what waits for others becomes durable, though none come for now.
+
+        It is handed out with the next that comes; where it cannot be written, that one is told.
+        """
+        if self._outcomes and monotonic() - self.committed_at >= LATE_S:
+            with self._lock:
+                try:
+                    self._write()
+                except Exception as error:  # noqa: BLE001 - raised to whoever records next
+                    self.failed = error
 
     def _inputs_of(self, lease: Lease, items: Items | None) -> Iterator[Change]:
         self.lease = lease
@@ -222,6 +236,8 @@ class Recorder:
         return released
 
     def _write(self) -> None:
+        if self.failed is not None:
+            raise self.failed
         if self.is_lost:
             raise taken_over(self.journal.name)
         if self.steps is not None:
@@ -242,6 +258,7 @@ class Recorder:
             return
         self.finished = True
         HEART.stop(self.lease.token)
+        LATE.stop(self.lease.token)
         try:
             detail = write_detail(msgspec.structs.replace(self.detail, stopped=stopped, metrics=metrics))
             self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))

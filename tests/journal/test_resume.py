@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,47 @@ def change(folder: Path, sql: str) -> None:
     connection.execute(sql)
     connection.commit()
     connection.close()
+
+
+def test_what_is_finished_is_durable_though_nothing_else_finishes_for_long(shared_store: Store) -> None:
+    journal, other = shared_store(), shared_store()
+    journal.group_s = 3_600.0  # the first outcome waits for others to be committed with it
+    seen: list[int] = []
+
+    @step("wait")
+    def wait(value: int) -> int:
+        if value == 2:
+            deadline = time.monotonic() + 30
+            while not seen and time.monotonic() < deadline:
+                seen.extend(row.run for row in other.outcomes(1))
+                time.sleep(0.01)
+        return value
+
+    result = Processor(name="slow", pipeline=wait, journal=journal).execute(inputs(1, 2))
+
+    assert (result.output, len(seen)) == ([1, 2], 1)
+
+
+def test_what_cannot_be_written_late_is_told_by_the_next_that_finishes(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "late.db")
+    journal.group_s = 3_600.0
+    told: list[bool] = []
+
+    def fail(lease: Any, change: Any) -> None:
+        told.append(True)
+        raise JournalError("no space")
+
+    @step("wait")
+    def wait(value: int) -> int:
+        if value == 1:
+            journal.write = fail  # type: ignore[method-assign]
+        deadline = time.monotonic() + 30
+        while value == 2 and not told and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return value
+
+    with pytest.raises(RunFailed, match="no space") as caught:
+        Processor(name="slow", pipeline=wait, journal=journal).execute(inputs(1, 2))
+
+    assert caught.value.result is not None
+    assert told
