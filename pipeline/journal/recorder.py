@@ -132,6 +132,8 @@ class Recorder:
 
     def _add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
+        if not _is_input(item):
+            return
         number = self._id(place) if self.memory is None else self._join(self.memory, place, item)
         if self.memory is None:
             self._inputs.append(self.stored.input_row(number, place, item))
@@ -205,6 +207,8 @@ class Recorder:
             return self._committed() if self._is_due() else ()
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
+        if not _is_input(arrival.item):  # the run says so; there is nothing to go on with
+            return None
         if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
         if self.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
@@ -278,6 +282,10 @@ def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
     return any(is_batched(step.fn) for step in pipeline)
 
 
+def _is_input(item: object) -> bool:
+    return isinstance(item, ProcessorInput)
+
+
 def _nothing() -> None:
     """Tells nobody that the run was taken over."""
 
@@ -300,7 +308,7 @@ def recorder_for(
     journal, stored = past.journal, past.stored
     previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
-    inputs = None if items is None else len(items)
+    inputs = None if items is None else sum(map(_is_input, items))
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
     recorder.kept = kept

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, step, to_inputs
+from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, batch_step, step, to_inputs
 from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
 from pipeline.journal import SqliteJournal
 from pipeline.journal.sql import SqlJournal
@@ -344,3 +344,34 @@ def test_what_cannot_be_written_late_is_told_by_the_next_that_finishes(tmp_path:
 
     assert caught.value.result is not None
     assert told
+
+
+def test_values_that_are_no_inputs_are_refused_as_without_a_journal(journal: Any) -> None:
+    given: Any = [1, *inputs(2)]
+
+    result = processor(journal).execute(given)
+    isolated = processor(journal, prevalidation="isolate").execute(given)
+
+    assert [outcome.step for outcome in result.failed] == ["prevalidation"]
+    assert "not a ProcessorInput but int" in result.failed[0].message
+    assert [type(outcome).__name__ for outcome in isolated.outcomes] == ["Failed", "Succeeded"]
+    assert processor(journal).resume().output == [5]
+
+
+@batch_step("together", max_size=2)
+def together(values: list[int]) -> list[int]:
+    return [value + 1 for value in values]
+
+
+def test_inputs_that_meet_at_a_batch_step_are_kept_whole(store: Store) -> None:
+    def processor() -> Processor[Any, Any, Any]:
+        return Processor(name="meeting", pipeline=double >> together >> check, journal=store("step"))
+
+    broken.add(5)
+    processor().execute(inputs(1, 2, 3))
+    broken.clear()
+    ran.clear()
+
+    result = processor().resume()
+
+    assert (result.output, ran) == ([4, 6, 8], [("check", 5)])
