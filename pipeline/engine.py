@@ -15,19 +15,18 @@ from functools import cached_property, partial
 from sys import maxsize
 from threading import Thread
 from time import perf_counter_ns
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, StopNow
 from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
+from pipeline.ready import Pulse, awaited, pulsing, with_context
 from pipeline.step import Step
-from pipeline.stepcontext import POSITION, WORKERS, StepContext
+from pipeline.stepcontext import POSITION, WORKERS
 from pipeline.stepwise import Bare, Checkpoints, Keep, Start, Unkept, kept_first, stepwise
 from pipeline.walk import Call, Trace, Waiting, walk
 
 T = TypeVar("T")
-
-Pulse: TypeAlias = Callable[[int, float | None], None]
 
 CANCEL_S = 1.0
 """Seconds that an async step has to end after it was cancelled, before a runner that can kills its worker."""
@@ -122,11 +121,11 @@ class Program:
 
     def _call(self, place: int, step: Step[Any, Any, Any], in_thread: bool) -> Call:
         """A step under all that stands around its call, innermost first."""
-        fn, waits = self._ready(place, step, _with_context(step.fn) if step.wants_context else step.fn, in_thread)
+        fn, waits = self._ready(place, step, with_context(step.fn) if step.wants_context else step.fn, in_thread)
         if step.policies.guarded:
             fn = guarded(self._guard(place, step, fn, waits))
         elif waits:
-            fn = _awaited(fn)
+            fn = awaited(fn)
         if self.checkpoints is not None and place > 0 and self.pipeline[place - 1].checkpoint:
             fn = kept_first(fn)
         return Call(place, step, fn)
@@ -143,10 +142,10 @@ class Program:
         limit_s = step.policies.timeout_s
         waits = step.is_async or (in_thread and limit_s is None)
         if waits and not step.is_async:
-            fn = _in_thread(fn)
+            fn = threaded(fn)
         if self.pulse is not None:
             grace_s = CANCEL_S if step.is_async else 0.0
-            fn = _pulsing(fn, self.pulse, place, None if limit_s is None else limit_s + grace_s)
+            fn = pulsing(fn, self.pulse, place, None if limit_s is None else limit_s + grace_s)
         return fn, waits
 
     def pause(self, place: int) -> None:
@@ -281,37 +280,3 @@ def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
     thread.start()
     thread.join()
     return answers[0]
-
-
-def _with_context(fn: Callable[..., Any]) -> Callable[[Any], Any]:
-    return lambda value: fn(value, StepContext.current())
-
-
-def _in_thread(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    async def call(value: Any) -> Any:
-        answer, error = await asyncio.to_thread(_tried, fn, value)
-        if error is not None:
-            raise error
-        return answer
-
-    return call
-
-
-def _tried(fn: Callable[[Any], Any], value: Any) -> tuple[Any, BaseException | None]:
-    """The answer or the error, as a value: a future that got ``StopIteration`` would never be done."""
-    try:
-        return fn(value), None
-    except BaseException as error:  # noqa: BLE001 - raised again by the caller
-        return None, error
-
-
-def _awaited(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: Waiting(fn(value))
-
-
-def _pulsing(fn: Callable[[Any], Any], pulse: Pulse, place: int, limit_s: float | None) -> Callable[[Any], Any]:
-    def call(value: Any) -> Any:
-        pulse(place, limit_s)
-        return fn(value)
-
-    return call

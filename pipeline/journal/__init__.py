@@ -5,10 +5,11 @@ from __future__ import annotations
 from pipeline.journal.breakers import breakers_of, check_shared, has_shared
 from pipeline.journal.cache import results_of
 from pipeline.journal.memory import MemoryJournal
+from pipeline.journal.opening import recorder_for
 from pipeline.journal.past import Past
 from pipeline.journal.postgres import PostgresJournal
 from pipeline.journal.protocol import Journal, Pruned
-from pipeline.journal.recorder import Recorder, recorder_for
+from pipeline.journal.recorder import Recorder
 from pipeline.journal.sqlite import SqliteJournal
 from pipeline.journal.unrecorded import NoRecorder
 

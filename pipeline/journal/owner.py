@@ -13,8 +13,6 @@ from secrets import token_hex
 
 import msgspec
 
-from pipeline.errors import JournalDamaged
-
 LEASE_S = 30.0
 """Seconds without a heartbeat after which an owner on another machine counts as dead."""
 
@@ -37,14 +35,6 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         owner = cls(machine=machine(), pid=pid, started=_started(pid), token=token_hex(8))
         LIVE.add(owner.token)
         return owner
-
-    @classmethod
-    def read(cls, told: str, name: str) -> Owner:
-        """The owner that is stored in the journal of that name; ``JournalDamaged`` when it is none."""
-        try:
-            return msgspec.json.decode(told, type=cls)
-        except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
-            raise JournalDamaged(f"{name}: an owner in batches is not what was written: {error}") from error
 
     def is_alive(self, silent_s: float) -> bool:
         """Whether it still works; ``silent_s`` is how long ago its heartbeat was, on the database's clock.

@@ -18,11 +18,10 @@ import msgspec
 
 from pipeline.batchstep import is_batched
 from pipeline.compose import Pipeline
-from pipeline.errors import JournalError, UnknownRun
+from pipeline.errors import JournalError
 from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART, LATE, LATE_S
 from pipeline.journal.owner import LIVE
-from pipeline.journal.past import Past
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
@@ -30,8 +29,7 @@ from pipeline.journal.sql import taken_over
 from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_row, write_detail
 from pipeline.journal.unrecorded import A, Arrived
 from pipeline.metrics import Metrics
-from pipeline.model import Completed, ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import Code
+from pipeline.model import Completed, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.stepwise import Start
 
 _LOGGER = logging.getLogger("pipeline")
@@ -132,7 +130,7 @@ class Recorder:
 
     def _add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
-        if not _is_input(item):
+        if not is_input(item):
             return
         number = self._id(place) if self.memory is None else self._join(self.memory, place, item)
         if self.memory is None:
@@ -207,7 +205,7 @@ class Recorder:
             return self._committed() if self._is_due() else ()
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
-        if not _is_input(arrival.item):  # the run says so; there is nothing to go on with
+        if not is_input(arrival.item):  # the run says so; there is nothing to go on with
             return None
         if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
@@ -282,7 +280,8 @@ def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
     return any(is_batched(step.fn) for step in pipeline)
 
 
-def _is_input(item: object) -> bool:
+def is_input(item: object) -> bool:
+    """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
     return isinstance(item, ProcessorInput)
 
 
@@ -292,38 +291,3 @@ def _nothing() -> None:
 
 def _is_refused(outcome: Outcome[Any]) -> bool:
     return isinstance(outcome, Failed) and outcome.step == "resume"
-
-
-def recorder_for(
-    past: Past,
-    context: ExecutionContext,
-    code: Callable[[], Code],
-    items: Items | None,
-    kept: Mapping[str, Outcome[Any]] = {},
-) -> Recorder:
-    """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
-
-    ``kept`` are the outcomes that the run does not touch.
-    """
-    journal, stored = past.journal, past.stored
-    previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
-    detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
-    inputs = None if items is None else sum(map(_is_input, items))
-    row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
-    recorder = Recorder(journal, stored, row, detail)
-    recorder.kept = kept
-    recorder.begin(previous, items)
-    return recorder
-
-
-def _previous(past: Past, run_id: str, items: Items | None) -> RunRow | None:
-    """The run that this one goes on with; ``UnknownRun`` where only the journal could say what its inputs had.
-
-    Inputs that bring payloads may come from a run without a journal, or one that was pruned.
-    """
-    try:
-        return past.find(run_id)
-    except UnknownRun:
-        if any(getattr(item, "payload", None) is not None for item in items or ()):
-            return None
-        raise

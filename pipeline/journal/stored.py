@@ -134,8 +134,6 @@ class Stored:
                 raise
             return codec.decode(data)  # as plain JSON: `decide` says why that does not fit the step
 
-    # inputs
-
     def input_row(self, number: int, place: int | None, item: ProcessorInput[Any]) -> InputRow:
         """An input with its data, or with the reason why that cannot be stored."""
         data, told, problem = None, None, None
@@ -163,8 +161,6 @@ class Stored:
         except CodecError:  # of an earlier declared type, so not the same
             return "unreadable"
 
-    # checkpoints
-
     def checkpoint_row(self, number: int, run: int, place: int, value: Any, detail: bytes | None) -> OutcomeRow:
         """The row of an input whose next step is ``place``; behind the last one, that of its output."""
         status, step = ("checkpoint", self.pipeline.names[place]) if place < len(self.pipeline) else ("succeeded", None)
@@ -180,8 +176,6 @@ class Stored:
         if row.status not in ("checkpoint", "succeeded") or row.data is None:
             return None
         return len(self.pipeline) if row.step is None else self.pipeline.find(row.step)
-
-    # outcomes
 
     def outcome_row(
         self,

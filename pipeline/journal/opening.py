@@ -1,0 +1,50 @@
+"""The beginning of a run that is recorded: it is in the journal, with its inputs, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import time
+from typing import Any
+
+from pipeline.errors import UnknownRun
+from pipeline.journal.past import Past
+from pipeline.journal.recorder import Items, Recorder, is_input
+from pipeline.journal.records import RunRow
+from pipeline.journal.stored import RunDetail, write_detail
+from pipeline.model import ExecutionContext, Outcome
+from pipeline.plan import Code
+
+
+def recorder_for(
+    past: Past,
+    context: ExecutionContext,
+    code: Callable[[], Code],
+    items: Items | None,
+    kept: Mapping[str, Outcome[Any]] = {},
+) -> Recorder:
+    """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
+
+    ``kept`` are the outcomes that the run does not touch.
+    """
+    journal, stored = past.journal, past.stored
+    previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
+    detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
+    inputs = None if items is None else sum(map(is_input, items))
+    row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
+    recorder = Recorder(journal, stored, row, detail)
+    recorder.kept = kept
+    recorder.begin(previous, items)
+    return recorder
+
+
+def _previous(past: Past, run_id: str, items: Items | None) -> RunRow | None:
+    """The run that this one goes on with; ``UnknownRun`` where only the journal could say what its inputs had.
+
+    Inputs that bring payloads may come from a run without a journal, or one that was pruned.
+    """
+    try:
+        return past.find(run_id)
+    except UnknownRun:
+        if any(getattr(item, "payload", None) is not None for item in items or ()):
+            return None
+        raise
