@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, StopNow
 from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
-from pipeline.ready import Pulse, awaited, pulsing, with_context
+from pipeline.ready import Pulse, awaited, pulsing, threaded, with_context
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS
 from pipeline.stepwise import Bare, Checkpoints, Keep, Start, Unkept, kept_first, stepwise

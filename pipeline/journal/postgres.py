@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from time import monotonic
 from types import ModuleType
 from typing import Any
@@ -73,27 +72,6 @@ _DAMAGED = ("XX001", "XX002")
 """The server's own words for a damaged table or index."""
 
 
-_OPEN: WeakSet[Any] = WeakSet()
-"""Connections of this process. Guard: adding to a set is atomic; a forked process has a copy."""
-
-
-def _let_go() -> None:
-    """In a process that was forked: hold none of the parent's sockets.
-
-    While anybody holds one, the server takes the parent for alive, and what it had locked when it was killed stays
-    locked. The descriptor leads to nowhere from now on, and not to a file of somebody else, as a closed one might.
-    """
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for connection in list(_OPEN):
-        with suppress(Exception):  # it was closed: there is no descriptor
-            os.dup2(nowhere, connection.fileno(), inheritable=False)
-    os.close(nowhere)
-    _OPEN.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
 class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     """Remembers runs in the database that ``dsn`` names, in the tables of one ``schema``, which is made if missing.
 
@@ -141,7 +119,6 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     def _open(self) -> Any:
         psycopg = _psycopg()
         connection = psycopg.connect(_with_defaults(self.dsn), autocommit=True, client_encoding="utf8")
-        _OPEN.add(connection)
         try:
             self._settle(connection)
         except BaseException:

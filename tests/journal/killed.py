@@ -106,7 +106,7 @@ STEPS = (fetch.name, check.name, total.name)
 def journal_of(command: Command) -> Any:
     """The journal of the batch."""
     if command.dsn:
-        return PostgresJournal(command.dsn, command.durability, schema=command.schema)
+        return PostgresJournal(command.dsn, command.durability, schema=command.schema, sync="process")
     return SqliteJournal(Path(command.folder, "runs.db"), command.durability)
 
 

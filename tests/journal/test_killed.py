@@ -111,12 +111,13 @@ class Figures:
     kills: int = 0
     lost: int = 0
     recorded_again: int = 0
+    steps: int = 0
     repeats: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.trials} trials, {self.kills} kills, {self.lost} finished inputs lost, "
-            f"{self.recorded_again} recorded steps repeated, {sum(self.repeats)} inputs in flight repeated"
+            f"{self.recorded_again} recorded steps repeated, {self.steps} steps of {sum(self.repeats)} inputs in flight"
         )
 
 
@@ -144,11 +145,6 @@ class Trial:
         self.recorded_again += self.ran_again(self.seen)
         self.programs.clean_up()
 
-    def forget(self) -> None:
-        """Drop the tables of a database; the folder goes with the test."""
-        if self.command.dsn:
-            drop(self.command.dsn, self.command.schema)
-
     seen = 0
     """How many lines of the witness there were at the last look."""
 
@@ -165,16 +161,25 @@ class Trial:
         """How many steps that were recorded as done ran after that."""
         return sum((*line.split(),) in self.done for line in lines(self.folder / "witness")[since:])
 
-    def repeats(self) -> int:
-        """How many inputs ran a step more often than in an uninterrupted run and its resumes."""
+    def repeats(self) -> Counter[str]:
+        """The inputs that ran steps more often than in an uninterrupted run and its resumes, and how many more."""
         ran = Counter(lines(self.folder / "witness"))
         allowed = {f"check {number}": self.kills + 4 for number in FAILING}  # a failed step runs in each resume
-        return len({line.split()[1] for line, times in ran.items() if times > allowed.get(line, 1)})
+        repeated: Counter[str] = Counter()
+        for line, times in ran.items():
+            repeated[line.split()[1]] += max(0, times - allowed.get(line, 1))
+        return +repeated
 
 
 def placed(case: Command, folder: Path, **changes: Any) -> Command:
     """The case with a journal of its own."""
     return msgspec.structs.replace(case, folder=str(folder), schema=f"test_{uuid4().hex}", **changes)
+
+
+def forget(command: Command) -> None:
+    """Drop the tables in a database; the folder goes with the test."""
+    if command.dsn:
+        drop(command.dsn, command.schema)
 
 
 def recorded_in(journal: Any) -> dict[str, tuple[str, ...]]:
@@ -201,6 +206,7 @@ def uninterrupted(programs: Programs, case: Command, folder: Path) -> tuple[floa
     assert json.loads((folder / "output").read_text()) == {"output": None, "failed": [*FAILING]}
     (folder / "repaired").touch()
     programs.run(command)
+    forget(command)
     return usual_s, json.loads((folder / "output").read_text())
 
 
@@ -215,13 +221,17 @@ def campaign(programs: Programs, case: Command, folder: Path, seeds: Iterator[in
         assert result == expected, f"seed {seed}: not what an uninterrupted run gives"
         assert trial.lost == 0, f"seed {seed}: handed out, but not recorded"
         assert trial.recorded_again == 0, f"seed {seed}: recorded as done, and ran again"
-        assert trial.repeats() <= trial.kills * IN_FLIGHT[case.runner], f"seed {seed}: more than what was in flight"
+        repeated = trial.repeats()
+        assert len(repeated) <= trial.kills * IN_FLIGHT[case.runner], f"seed {seed}: more than what was in flight"
+        if case.durability == "step":
+            assert max(repeated.values(), default=0) <= trial.kills, f"seed {seed}: more than the step in flight"
         figures.trials += 1
         figures.kills += trial.kills
         figures.lost += trial.lost
         figures.recorded_again += trial.recorded_again
-        figures.repeats.append(trial.repeats())
-        trial.forget()
+        figures.repeats.append(len(repeated))
+        figures.steps += repeated.total()
+        forget(trial.command)
     return figures
 
 
