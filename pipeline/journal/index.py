@@ -1,4 +1,4 @@
-"""Which row an input has, by its id, in about 30 bytes an input whatever its length: batches may have millions.
+"""Which row an input has, by its id, in about 50 bytes an input whatever its length: batches may have millions.
 
 id ─▶ 128 bits of its hash ─▶ table (open addressing) ─▶ place ─▶ the row's number, and whether it was taken
 """

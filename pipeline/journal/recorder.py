@@ -194,6 +194,8 @@ class Recorder:
         else:
             tries = self._tries(arrival) if self.keeps_steps else None
         with self._lock:
+            if self.slots is not None:  # of a stream there may be no end
+                self.slots.pop(arrival.place, None)
             if self.keeps_steps and not (row or tries or self.held):  # its last step has made it durable
                 return (arrival,)
             self.held.append(arrival)

@@ -221,10 +221,13 @@ def settle(connection: sqlite3.Connection, path: str, sync: Sync) -> None:
         _leave_no_doubt(connection)
 
 
+_WHOSE = """SELECT (SELECT application_id FROM pragma_application_id),
+    (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"""
+"""In one statement, so that a file that somebody else is making is seen as it was before or as it is after."""
+
+
 def _version(connection: sqlite3.Connection, path: str, ours: int) -> int:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    application, version, tables = connection.execute(_WHOSE).fetchone()
     if application != APPLICATION_ID and (tables or application):
         raise JournalError(f"{path} is a database of something else; name a file of its own for the journal")
     if version > ours:

@@ -62,9 +62,9 @@ def test_a_million_inputs_are_journaled_in_flat_memory(
         f"\nlarge {kind}: {inputs} inputs grew by {first['grew'] / MB:.1f} MB, resumed by {again['grew'] / MB:.1f} MB"
     )
     print(f"beside {(again['began'] - first['began']) / MB:.1f} MB for what a resume knows of them")
-    assert first["grew"] < 5 * MB
-    assert again["grew"] < 5 * MB
-    assert again["began"] - first["began"] < 40 * MB * inputs / 1_000_000
+    assert first["grew"] < 8 * MB
+    assert again["grew"] < 8 * MB
+    assert again["began"] - first["began"] < 100 * inputs
 
 
 def test_an_index_knows_what_a_dictionary_knows() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, step, to_inputs
+from pipeline import ExecutionContext, Processor, ProcessorInput, SqliteJournal, step, to_inputs
 from pipeline.errors import RunFailed, RunOwned
 from pipeline.journal import owner
 from pipeline.journal.sql import SqlJournal
@@ -237,3 +237,17 @@ def together(processes: list[Any]) -> list[int | None]:
     for process in processes:
         process.join(100)
     return [process.exitcode for process in processes]
+
+
+def test_many_may_make_a_file_at_once(tmp_path: Path) -> None:
+    def opened(path: Path) -> list[Any]:
+        start.wait(60)
+        journal = SqliteJournal(path)
+        found = journal.runs()
+        journal.close()
+        return found
+
+    start = Barrier(WRITERS)
+    with ThreadPoolExecutor(WRITERS) as threads:
+        for number in range(60):
+            assert list(threads.map(opened, [tmp_path / f"{number}.db"] * WRITERS)) == [[]] * WRITERS
