@@ -28,6 +28,11 @@ class Cluster(Protocol):
 Source: TypeAlias = "str | Client | Cluster | Callable[[], str | Client | Cluster]"
 
 
+GREETINGS = 4
+"""How often a connection is begun. What a scheduler tells all clients at that moment may come beside its greeting;
+``distributed.Client`` takes that for an error, an ``AssertionError`` without a text. Nothing is submitted by then."""
+
+
 class Connection(NamedTuple):
     """A client, and what has to be closed after use, in this order."""
 
@@ -66,11 +71,21 @@ def connect(source: Any) -> Connection:
     if isinstance(found, dask.Client):
         return Connection(found, made)
     try:
-        client: Any = dask.Client(found, set_as_default=False)
+        client = _greeted(dask, found)
     except Exception as error:
         close(Connection(None, made))
-        raise RunnerError(f"DaskRunner cannot reach {found}: {error}; is a scheduler running there?") from error
+        problem = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise RunnerError(f"DaskRunner cannot reach {found}: {problem}; is a scheduler running there?") from error
     return Connection(client, (client, *made))
+
+
+def _greeted(dask: Any, found: Any) -> Any:
+    for _ in range(GREETINGS - 1):
+        try:
+            return dask.Client(found, set_as_default=False)
+        except AssertionError:
+            continue
+    return dask.Client(found, set_as_default=False)
 
 
 def close(connection: Connection) -> None:

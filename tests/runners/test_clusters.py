@@ -220,6 +220,34 @@ def test_what_is_yours_stays_open_and_what_the_runner_made_does_not(dask_cluster
     assert [one.status for one in made] == ["closed"]
 
 
+@pytest.mark.parametrize(("disturbed", "reached"), [(1, True), (100, False)])
+def test_a_greeting_that_does_not_come_alone_is_asked_for_again(
+    dask_cluster: Any, monkeypatch: pytest.MonkeyPatch, disturbed: int, reached: bool
+) -> None:
+    import distributed
+
+    connections: list[Any] = []
+    client: Any = distributed.Client
+
+    class Disturbed(client):  # type: ignore[misc]
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            connections.append(args)
+            if len(connections) <= disturbed:
+                raise AssertionError  # as distributed's client does
+            super().__init__(*args, **settings)
+
+    monkeypatch.setattr(distributed, "Client", Disturbed)
+    runner = DaskRunner(dask_cluster.scheduler_address)
+
+    if reached:
+        assert runner.run(abs, [-1]) == [1]
+        assert len(connections) == 2
+    else:
+        with pytest.raises(RunnerError, match=r"cannot reach tcp://\S+: AssertionError; is a scheduler running there"):
+            runner.run(abs, [-1])
+        assert 1 < len(connections) < 100
+
+
 def test_a_worker_that_dies_with_its_nanny_costs_no_input(dask_cluster: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "distributed.cli.dask_worker", dask_cluster.scheduler_address]
     settings = ["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(tmp_path / "dask")]
