@@ -11,7 +11,6 @@ from typing import Any
 
 _PULL_S = 0.001
 _PULL_BYTES = 1 << 20
-_MAX_BLOCK = 256
 
 
 class Chunk:
@@ -49,7 +48,7 @@ class Feed:
     """The inputs of one stream, as chunks."""
 
     def __init__(self, inputs: Iterable[Any]) -> None:
-        self._sized = isinstance(inputs, Sized)
+        self._is_there = isinstance(inputs, list | tuple | range)  # others that know their length may take time
         self._length = len(inputs) if isinstance(inputs, Sized) else None
         self._iterator = iter(inputs)
         self._pulled = 0
@@ -80,24 +79,23 @@ class Feed:
         self._returned.extendleft(reversed([chunk for chunk in chunks if chunk.values]))
 
     def _pull(self, size: int) -> list[Any]:
-        """Take inputs in blocks, and stop early where they are slow to come or large: somebody waits for results."""
-        values: list[Any] = []
-        block = size if self._sized else 1
-        until = monotonic() + _PULL_S
-        while self.is_open and len(values) < size:
-            before = len(values)
-            self._extend(values, min(block, size - before))
-            if self._sized or monotonic() > until:
-                break
-            if sum(map(sys.getsizeof, values[before:])) > _PULL_BYTES:
-                break
-            block = min(2 * block, _MAX_BLOCK)
-        return values
+        """Take inputs, and stop early where they are slow to come or large: somebody waits for results.
 
-    def _extend(self, values: list[Any], count: int) -> None:
-        wanted = len(values) + count
+        The clock is asked for each one: a source that turns slow in the midst of a block would hold everything up.
+        """
+        values: list[Any] = []
+        pulled = 0
+        until = monotonic() + _PULL_S
         try:
-            values.extend(islice(self._iterator, count))  # keeps what came before an exception
+            if self._is_there:
+                values.extend(islice(self._iterator, size))
+            else:
+                for value in islice(self._iterator, size):  # keeps what came before an exception
+                    values.append(value)
+                    pulled += sys.getsizeof(value)
+                    if monotonic() > until or pulled > _PULL_BYTES:
+                        return values
         except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised at the end
             self.error = error
-        self.is_open = len(values) == wanted
+        self.is_open = len(values) == size
+        return values

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -142,3 +143,35 @@ def test_inputs_before_an_exception_are_not_lost() -> None:
 
     assert values == list(range(5))
     assert isinstance(feed.error, OSError)
+
+
+class Slow(Sequence[int]):
+    """Knows its length, and takes its time; the clock is the test's."""
+
+    def __init__(self, pulled: list[int]) -> None:
+        self.pulled = pulled
+
+    def __len__(self) -> int:
+        return 500
+
+    def __getitem__(self, place: Any) -> Any:
+        if place >= 500:
+            raise IndexError
+        self.pulled.append(place)
+        return place
+
+
+@pytest.mark.parametrize("knows_its_length", [False, True])
+def test_a_source_that_turns_slow_gives_up_what_it_has_at_once(
+    monkeypatch: pytest.MonkeyPatch, knows_its_length: bool
+) -> None:
+    pulled: list[int] = []
+    monkeypatch.setattr("runners.pool.feed.monotonic", lambda: 10.0 if len(pulled) > 150 else 0.0)
+    source = Slow(pulled)
+    feed = Feed(source if knows_its_length else iter(source))
+
+    chunk = feed.next_chunk(4_096)
+
+    assert chunk is not None
+    assert chunk.values == pulled == list(range(151))
+    assert feed.is_open
