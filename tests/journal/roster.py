@@ -99,7 +99,7 @@ class InPostgres(Store):
         self.schema = f"test_{uuid4().hex}"
         self.code = f"PostgresJournal({dsn!r}, schema={self.schema!r})"
 
-    def journal(self, durability: Durability) -> SqlJournal:
+    def journal(self, durability: Durability = "input") -> SqlJournal:
         return PostgresJournal(self.dsn, durability, schema=self.schema)
 
     def one(self, sql: str) -> Any:

@@ -16,6 +16,7 @@ import pytest
 from pipeline import ExecutionContext, Processor, ProcessorInput, SqliteJournal, step, to_inputs
 from pipeline.errors import RunFailed, RunOwned
 from pipeline.journal import owner
+from pipeline.journal.heartbeat import Heart
 from pipeline.journal.sql import SqlJournal
 from tests.journal.roster import Store
 
@@ -213,6 +214,7 @@ def test_an_owner_that_was_taken_for_dead_records_nothing_more(
     journal.group_s = 0.0  # so that one outcome is handed out at a time, and the others come after the take-over
     (tmp_path / "repaired").touch()
     monkeypatch.setattr(owner, "machine", lambda: "elsewhere")
+    monkeypatch.setattr("pipeline.journal.recorder.HEART", Heart())  # whose first beat is far off
     slow = jobs(journal).stream(inputs(tmp_path), context=ExecutionContext(run_id="held"))
     first = next(slow).input_id
     monkeypatch.undo()
