@@ -195,8 +195,13 @@ class SqlJournal(Database):
     def _pages(self, name: str, batch: int) -> Iterator[Row]:
         first, behind = slot_range(batch)
         while rows := self._rows(name, first, behind, PAGE):
-            yield from rows
-            first = rows[-1][0] + 1
+            for row in rows:
+                if row[0] < first:  # in a damaged file rows may lead back to earlier ones, for ever
+                    raise JournalDamaged(
+                        f"{self.name}: row {row[0]} of {name} comes again; restore the file from a copy"
+                    )
+                yield row
+                first = row[0] + 1
 
     def input(self, number: int) -> InputRow | None:
         """One input."""

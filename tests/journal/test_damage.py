@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from pipeline import ProcessorInput
+from pipeline import ProcessorInput, to_inputs
 from pipeline.errors import JournalDamaged
 from pipeline.journal import SqliteJournal
 from tests.journal.damage import Specimen, cuts, flips, processor, runs_of, tally
@@ -76,3 +77,14 @@ def test_two_inputs_of_one_id_are_no_gap(tmp_path: Path) -> None:
     journal.close()
 
     assert [outcome.input_id for outcome in again.outcomes] == ["same", "same"]
+
+
+def test_rows_that_lead_back_to_earlier_ones_are_damage_and_no_endless_loop(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    processor(journal).execute(to_inputs(range(3), key=str))
+    (run,) = journal.runs()
+    rows = [row.row() for row in journal.outcomes(run.batch)]
+
+    with patch.object(journal, "_rows", return_value=[rows[1], rows[0]]), pytest.raises(JournalDamaged, match="again"):
+        list(journal.outcomes(run.batch))
+    journal.close()

@@ -48,7 +48,7 @@ def one_output_each() -> list[Any]:
 
 
 def test_there_is_a_file_of_every_format() -> None:
-    assert [path.name for path in JOURNALS][:2] == ["journal-1.db", "journal-2.db"]
+    assert [path.name for path in JOURNALS] == [f"journal-{n + 1}.db" for n in range(len(schema("sqlite_schema")))]
     assert LETTERS
     assert len(SEALED) == 2
 
@@ -63,7 +63,8 @@ def test_an_old_journal_is_migrated_and_gone_on_with(path: Path, tmp_path: Path)
     again = make.processor(journal).execute(make.INPUTS, context)
 
     assert found.state == "died"
-    assert make.ran == ["convert USD", "parse 2026-11-26 9 EUR", "convert EUR"]
+    in_flight = ["convert EUR"] if path.stem >= "journal-3" else ["parse 2026-11-26 9 EUR", "convert EUR"]
+    assert make.ran == ["convert USD", *in_flight]
     assert again.output == one_output_each()
     assert [run.state for run in journal.runs()] == ["failed", "died", "succeeded"]
     journal.close()
@@ -79,8 +80,10 @@ def test_an_old_journal_is_planned_and_resumed_by_itself(path: Path, tmp_path: P
     output = make.processor(journal).resume(first).output
     journal.close()
 
-    assert plan == [("plain", ()), ("fails", ("convert",)), ("nul \x00, back\\slash, \ud800", ())]
-    assert output == one_output_each()[:3]
+    known = [("plain", ()), ("fails", ("convert",)), ("nul \x00, back\\slash, \ud800", ())]
+    in_flight = [("in flight when it was killed", ("convert",))] if path.stem >= "journal-3" else []
+    assert plan == [*known, *in_flight]
+    assert output == one_output_each()[: len(plan)]
 
 
 @pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.stem)
