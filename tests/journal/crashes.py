@@ -83,6 +83,8 @@ class Noted(NamedTuple):
 class NotingJournal(SqliteJournal):
     """Notes each state of the outcomes before its commit, and that it was acknowledged after."""
 
+    is_shared = False  # so that no thread of its own writes, at a moment that the test does not choose
+
     states: list[Noted]
     acknowledged: int
     failed: bool = False

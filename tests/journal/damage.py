@@ -44,6 +44,8 @@ class Seen(NamedTuple):
 class NotingJournal(SqliteJournal):
     """Lets what each commit left be noted."""
 
+    is_shared = False  # so that no thread of its own writes, at a moment that the test does not choose
+
     note: Callable[[], None]
 
     @contextmanager

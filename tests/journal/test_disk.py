@@ -72,7 +72,7 @@ def test_the_end_of_a_run_that_cannot_be_recorded_does_not_cost_its_result(tmp_p
         disk = Disk(faults=[Fault(at, "full")])
         with in_place(disk):
             journal = SqliteJournal(tmp_path / "runs.db")
-            journal.group_s = 60.0
+            journal.group_s, journal.is_shared = 60.0, False  # no thread of its own writes in between
             try:
                 Processor(name="numbers", pipeline=double >> add, journal=journal).execute(inputs())
             except RunFailed as error:
@@ -95,6 +95,7 @@ def test_space_that_was_freed_is_used_at_once(tmp_path: Path) -> None:
     disk = Disk(faults=[Fault(45, "full")])
     with in_place(disk):
         journal = SqliteJournal(tmp_path / "runs.db")
+        journal.is_shared = False  # no thread of its own writes in between
         numbers = Processor(name="numbers", pipeline=double >> add, journal=journal)
         with pytest.raises(RunFailed, match=r"runs\.db: database or disk is full \(SQLITE_FULL\)"):
             list(numbers.stream(inputs()))
