@@ -16,7 +16,7 @@ from returns.result import Result
 
 from runners.errors import RunnerError, is_count
 from runners.flight import Answer, Flight
-from runners.protocol import Crash, Runner
+from runners.protocol import Crash, Runner, check_loop, to_the_end
 from runners.streaming import StreamRunner
 from runners.thread import ThreadRunner
 
@@ -85,6 +85,7 @@ class AsyncRunner(StreamRunner):
             async for plain_answer in self._threads.astream(_Plain(func), inputs):
                 yield plain_answer
             return
+        check_loop()
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         flight = Flight(asyncio.get_running_loop(), func, inputs, self._max_concurrency, answers.put_nowait)
         flight.feeder.start()
@@ -95,8 +96,7 @@ class AsyncRunner(StreamRunner):
         finally:
             if not flight.landed:
                 flight.close()
-                while await answers.get() is not None:
-                    pass
+                await to_the_end(_ended(flight, answers))
             flight.feeder.join()
         if flight.error is not None:
             raise flight.error
@@ -169,6 +169,12 @@ class _Plain:
             result.close()
             raise TypeError(f"{self.func!r} returned a coroutine; give AsyncRunner the coroutine function itself")
         return result
+
+
+async def _ended(flight: Flight, answers: asyncio.Queue[Answer | None]) -> None:
+    while await answers.get() is not None:
+        pass
+    await asyncio.to_thread(flight.feeder.join)  # the source may take its time, but not the loop's
 
 
 _NOTHING: Any = object()

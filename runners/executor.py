@@ -16,6 +16,7 @@ from runners.errors import RunnerError, is_count
 from runners.fleet import FleetLost, Future, Loss
 from runners.parcel import InPlace, NotLoaded, Pickled, Report, Wire, work_on
 from runners.pool.picklable import pickle_function
+from runners.pool.unguarded import check_guard
 from runners.protocol import Crash
 from runners.streaming import StreamRunner
 from runners.supply import Source, Supply, dumps_for, is_thread_pool, name_of, size_of
@@ -105,6 +106,7 @@ class ExecutorRunner(StreamRunner):
     def _on_executor(self, func: Callable[[Any], Any], inputs: Iterable[Any], every_s: float | None) -> Iterator[Any]:
         if not self.crosses_processes:
             return self._stream(_InThreads, InPlace(), func, inputs, every_s)
+        check_guard()
         wire = Pickled(dumps_for(self._source))
         return self._stream(_InProcesses, wire, pickle_function(func, wire.dumps), inputs, every_s)
 

@@ -7,9 +7,9 @@ A runner knows nothing of pipelines.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from returns.result import Result
 
@@ -17,8 +17,14 @@ from runners.crash import Crash as Crash
 from runners.crash import CrashKind as CrashKind
 from runners.crash import attempt
 
+if TYPE_CHECKING:
+    import asyncio
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+TURN_S = 0.1
+"""How long a caller in an event loop, in seconds, may be cancelled before that is looked at."""
 
 
 class Runner(ABC):
@@ -54,7 +60,7 @@ class Runner(ABC):
         self, func: Callable[[T], Any], inputs: Iterable[T]
     ) -> AsyncIterator[tuple[int, Result[Any, Crash]]]:
         """``stream`` for a caller that must not block its event loop; this default steps it in a thread."""
-        async with aclosing(stepped_in_threads(self.stream(func, inputs))) as stream:
+        async with aclosing(stepped_in_threads(self.ticking(func, inputs, TURN_S))) as stream:
             async for item in stream:
                 yield item
 
@@ -72,24 +78,67 @@ class Runner(ABC):
         return self
 
 
-async def stepped_in_threads(stream: Iterator[T]) -> AsyncGenerator[T]:
-    """``stream`` for an event loop, which is not blocked: each step of it is made in a thread."""
-    from asyncio import create_task, shield, to_thread, wait  # 100 ms of import that most runs never need
+async def stepped_in_threads(stream: Iterator[T | None]) -> AsyncGenerator[T]:
+    """``stream`` for an event loop, which is not blocked: each step of it is made in a thread.
 
+    A ``None`` of it only says that there is nothing yet, so that a cancelled caller need not wait for long.
+    """
+    from asyncio import create_task, shield, to_thread  # 100 ms of import that most runs never need
+
+    check_loop()
     step = None
     try:
         while True:
-            step = create_task(to_thread(next, stream, None))
-            item = await shield(step)
-            if item is None:
+            step = create_task(to_thread(next, stream, _END))
+            item: Any = await shield(step)
+            if item is _END:
                 break
-            yield item
+            if item is not None:
+                yield item
     finally:
-        if step is not None and not step.done():  # cancelled: the thread is still in the stream, so it cannot close
-            await wait([step])
-        close = getattr(stream, "close", None)
-        if close is not None:
-            await to_thread(close)
+        await to_the_end(_close(stream, step))
+
+
+def check_loop() -> None:
+    """Say what to do where no loop of asyncio runs, as under trio."""
+    from asyncio import get_running_loop
+
+    try:
+        get_running_loop()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "a stream for an event loop needs one of asyncio, on which anyio may run; under trio, call the blocking "
+            "form in a thread: await trio.to_thread.run_sync(runner.run, func, inputs)"
+        ) from error
+
+
+async def _close(stream: Iterator[Any], step: asyncio.Task[Any] | None) -> None:
+    """A stream cannot be closed while a thread is in it, as it is where the caller was cancelled."""
+    from asyncio import to_thread, wait
+
+    if step is not None and not step.done():
+        await wait([step])
+    close = getattr(stream, "close", None)
+    if close is not None:
+        await to_thread(close)
+
+
+async def to_the_end(cleaning: Coroutine[Any, Any, None]) -> None:
+    """Await ``cleaning`` however often the caller is cancelled meanwhile; a cancel scope of anyio never stops to."""
+    from asyncio import CancelledError, create_task, wait
+
+    task, cancelled = create_task(cleaning), None
+    while not task.done():
+        try:
+            await wait([task])
+        except CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+_END: Any = object()
 
 
 class _Guarded:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from runners.pool import worker
 from runners.pool.slot import open_slot
+from runners.pool.unguarded import WORKER, check_guard
 
 _ROOM = 16
 """More descriptors than starting a process takes."""
@@ -66,7 +67,8 @@ def start_process(
     context: BaseContext = multiprocessing.get_context(method)
     descriptors = [_Descriptor(number) for number in (sock, slot, parent, hangup)]
     make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - absent from the type's stub
-    process = make_process(target=_serve, args=(settings, *descriptors), name="pool-worker")
+    process = make_process(target=_serve, args=(settings, *descriptors), name=WORKER)
+    check_guard()
     _check_room()
     with _main_that_can_be_found(), warnings.catch_warnings():
         if count_threads() == 1:  # Python warns of threads that fork safely, too

@@ -10,6 +10,7 @@ from time import monotonic
 from runners.errors import RunnerError
 from runners.pool.launch import StartMethod, default_start_method
 from runners.pool.member import Member, describe
+from runners.pool.unguarded import EXIT_UNGUARDED, unguarded
 from runners.pool.worker import Settings
 
 _HANG_UP_S = 1.0
@@ -97,14 +98,15 @@ class Team:
         return describe(code)
 
     def _count_failed_start(self, code: int | None) -> None:
+        if code == EXIT_UNGUARDED:
+            raise unguarded()
         if code is None or code < 0:
             self._killed_starts += 1
         else:
             self._failed_starts += 1
         if self._failed_starts >= _MAX_FAILED_STARTS or self._killed_starts >= _MAX_KILLED_STARTS:
             raise RunnerError(
-                f"workers end before they can start ({describe(code)}); what they wrote to stderr says why. "
-                "A script that is run directly needs its start under `if __name__ == '__main__':`"
+                f"workers end before they can start ({describe(code)}); what they wrote to stderr says why"
             )
 
     def welcome(self, member: Member) -> None:

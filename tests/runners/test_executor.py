@@ -286,6 +286,28 @@ def test_what_is_known_of_an_executor_is_read_from_it() -> None:
     assert ExecutorRunner(ThreadPoolExecutor) == ExecutorRunner(ThreadPoolExecutor) != ExecutorRunner(Canceller)
 
 
+UNGUARDED = """
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from runners import ExecutorRunner
+
+ExecutorRunner(partial(ProcessPoolExecutor, 1, get_context("spawn"))).run(abs, [-1])
+"""
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode != 0
+    assert "RunnerError: a process that is being started imports the main script" in done.stderr
+    assert "put what starts it under `if __name__ == '__main__':`" in done.stderr
+
+
 CTRL_C = """
 import os
 from functools import partial

@@ -83,15 +83,29 @@ def test_an_importable_function_runs_however_python_was_started(way: str, method
     assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
+UNGUARDED = "a worker process imports the main script, and that starts the batch again: put what starts it under "
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
-def test_a_script_without_a_guard_is_told_about_it(tmp_path: Path, method: str) -> None:
+def test_a_script_without_a_guard_is_told_so_in_one_sentence(tmp_path: Path, method: str) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(method=method).replace('if __name__ == "__main__":', "if True:"))
 
     done = python(str(script))
 
     assert done.stdout == ""
-    assert "`if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.splitlines()[-1] == f"runners.errors.RunnerError: {UNGUARDED}`if __name__ == '__main__':`"
+
+
+@pytest.mark.parametrize("method", [None, "fork"])
+def test_a_forked_worker_needs_no_guard(tmp_path: Path, method: str | None) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(method=method).replace('if __name__ == "__main__":', "if True:"))
+
+    done = python(str(script))
+
+    assert (done.stdout, done.stderr) == ("[0, 2, 4, 6]\n", "")
 
 
 def test_a_stream_left_half_read_does_not_keep_python_from_ending(tmp_path: Path) -> None:
