@@ -13,6 +13,7 @@ UV := .tools/bin/uv
 INSTALL := $(UV) pip install --quiet --python .venv
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
+MUTMUT_FLAGS ?=
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -90,6 +91,11 @@ test-all-pythons: .tools/bin/uv ## the tests on every Python from 3.11 that is h
 campaign: .venv/tests.stamp ## the long tier: kills, crashes and schedules by the thousand
 	STEPSLICE_HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -m campaign --timeout 0 $(PYTEST_FLAGS)
 
+.PHONY: mutants
+mutants: .venv/mutants.stamp ## break the core in thousands of places: which changes do its tests not notice?
+	PATH="$(CURDIR)/$(BIN):$$PATH" STEPSLICE_HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run $(MUTMUT_FLAGS) $(MUTANTS)
+	$(BIN)/python tests/mutants/score.py mutants
+
 .PHONY: bench
 bench: .venv/bench.stamp ## ratios against the contenders
 	$(BIN)/python -m tests.benchmarks
@@ -114,7 +120,7 @@ lock: .tools/bin/uv ## choose versions anew and write the hash-pinned requiremen
 
 .PHONY: clean
 clean: ## remove what was built; the next target sets up anew
-	rm -rf .build .cache .venv .tools .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .build .cache .venv .tools mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # ---- set-up --------------------------------------------------------------------------------------
 
@@ -131,6 +137,7 @@ $(BIN)/python: | .tools/bin/uv
 .venv/demo.stamp: docs/examples/requirements.txt pyproject.toml | $(BIN)/python
 .venv/tests.stamp: tests/requirements.txt pyproject.toml | $(BIN)/python
 .venv/bench.stamp: tests/benchmarks/requirements.txt | .venv/tests.stamp
+.venv/mutants.stamp: tests/mutants/requirements.txt | .venv/tests.stamp
 .venv/docs.stamp: docs/requirements.txt | .venv/tests.stamp
 
 .venv/%.stamp:

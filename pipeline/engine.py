@@ -178,14 +178,14 @@ def work_of(program: Program, on_loop: bool) -> Callable[[Any], Any]:
     return partial(run_guarded if program.is_guarded else run_one, program)
 
 
-def run_one(program: Program, start: Bare) -> Trace:
+def run_one(program: Program, start: Bare) -> Trace:  # pragma: no mutate block - StepContext looks for its frame
     """Take one input through the steps that remain. Never raises, whatever a step does."""
     _, index, value = start
     clock_ns = [perf_counter_ns()]
     return walk(program.calls, index, value, clock_ns)
 
 
-def run_guarded(program: Program, start: Start) -> Trace:
+def run_guarded(program: Program, start: Start) -> Trace:  # pragma: no mutate block - as above
     """``run_one`` where a step has policies that may have to wait, or to call again."""
     clock_ns = [perf_counter_ns()]
     trace = walk(program.calls, start[1], start[2], clock_ns)
@@ -195,7 +195,7 @@ def run_guarded(program: Program, start: Start) -> Trace:
     return trace
 
 
-def run_stepwise(program: Program, start: Start) -> Trace:
+def run_stepwise(program: Program, start: Start) -> Trace:  # pragma: no mutate block - as above
     """``run_guarded`` where what a step returned is durable before the next one starts."""
     clock_ns = [perf_counter_ns()]
     checkpoints: Any = program.checkpoints

@@ -17,6 +17,7 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+settings.register_profile("mutants", max_examples=10, deadline=None, derandomize=True)  # thousands of times
 settings.load_profile(os.environ.get("STEPSLICE_HYPOTHESIS_PROFILE", "short"))
 
 

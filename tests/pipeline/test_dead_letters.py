@@ -151,19 +151,22 @@ def test_a_write_that_fails_leaves_the_earlier_file_alone(dead: Path, monkeypatc
     assert list(dead.parent.iterdir()) == [dead]
 
 
-BAD_LINES: list[tuple[str, str]] = [
-    ("{not json", "Expecting property name"),
-    ("[1, 2]", r"\$: an error response is an object, got list"),
-    ('{"payload": {}}', r"\$.input_id: missing"),
-    ('{"input_id": "doc_9"}', r"\$.payload: missing; input 'doc_9'"),
-    ('{"input_id": "doc_9", "payload": {"step": "conversion"}}', r"'doc_9' has no data to go on with"),
-    ('{"input_id": "d", "payload": {"data": 1}, "retry": {"data": 7}}', "expected `str`, got `int`"),
-    ('{"input_id": "d", "payload": {"data": 1}, "retry": {"retry_count": "x"}}', r"\$.retry_count"),
-    ("[" * 100_000, "recursion"),
-]
+BAD_LINES: dict[str, tuple[str, str]] = {
+    "no json": ("{not json", "Expecting property name"),
+    "a list": ("[1, 2]", r"\$: an error response is an object, got list"),
+    "no id": ('{"payload": {}}', r"\$.input_id: missing"),
+    "no payload": ('{"input_id": "doc_9"}', r"\$.payload: missing; input 'doc_9'"),
+    "no data": ('{"input_id": "doc_9", "payload": {"step": "conversion"}}', r"'doc_9' has no data to go on with"),
+    "not the data's type": (
+        '{"input_id": "d", "payload": {"data": 1}, "retry": {"data": 7}}',
+        "expected `str`, got `int`",
+    ),
+    "no count": ('{"input_id": "d", "payload": {"data": 1}, "retry": {"retry_count": "x"}}', r"\$.retry_count"),
+    "too deep": ("[" * 100_000, "recursion"),
+}
 
 
-@pytest.mark.parametrize(("line", "problem"), BAD_LINES, ids=[problem for _, problem in BAD_LINES])
+@pytest.mark.parametrize(("line", "problem"), BAD_LINES.values(), ids=BAD_LINES)
 def test_a_line_that_cannot_be_read_is_named_and_costs_no_other(line: str, problem: str, dead: Path) -> None:
     processor = Processor(pipeline=parse >> convert)
     processor.execute(to_inputs(TEXTS)).write_failures(dead)
