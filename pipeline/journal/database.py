@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import Any, Self
+from weakref import finalize
 
 from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 
-_OF_A_PROCESS = ("_lock", "_connection", "_inside", "_process")
+_OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process")
+
+_OF_PARENTS: list[Any] = []
+"""Connections that a process inherited: they stay open, for to close one writes into what its owner is at work on."""
 
 
 class Database(ABC):
     """A connection of this process, which every thread shares under a lock.
 
-    It pickles as its settings: a worker process opens a connection of its own.
+    It pickles as its settings: a worker process opens a connection of its own. Whoever forgets to close it loses
+    nothing: the connection is closed with the last reference, or when the process ends.
     """
 
     sql: Mapping[str, str]
@@ -42,6 +47,7 @@ class Database(ABC):
         """Know of no connection; one that a parent process opened is left to it."""
         self._lock = RLock()
         self._connection: Any = None
+        self._at_its_end: Callable[[], object] = bool
         self._inside: bool = False
         self._process = os.getpid()
 
@@ -89,7 +95,7 @@ class Database(ABC):
                 if self._connection is not None and not self._inside and not self._is_usable(self._connection):
                     self.close()
                 if self._connection is None:
-                    self._connection = self._open()
+                    self._connect()
                 yield self._connection
             except Exception as error:
                 ours = self._mapped(error)
@@ -97,6 +103,10 @@ class Database(ABC):
                     raise
                 self.close()
                 raise ours from error
+
+    def _connect(self) -> None:
+        self._connection = connection = self._open()
+        self._at_its_end = finalize(self, _closed, connection, self._process)
 
     @contextmanager
     def _transaction(self) -> Generator[Any, None, None]:
@@ -123,12 +133,8 @@ class Database(ABC):
         if self._process != os.getpid():
             self._forget()
         with self._lock:  # another thread may be in the midst of a heartbeat
-            connection, self._connection = self._connection, None
-            try:
-                if connection is not None:
-                    connection.close()
-            except Exception as error:  # noqa: BLE001 - what was committed is committed
-                self._mapped(error)
+            self._connection = None
+            self._at_its_end()
 
     def __enter__(self) -> Self:
         return self
@@ -145,3 +151,12 @@ class Database(ABC):
 
     def _changed(self, connection: Any, name: str, *parameters: Any) -> bool:
         return bool(connection.execute(self.sql[name], parameters).rowcount)
+
+
+def _closed(connection: Any, process: int) -> None:
+    """Close a connection in the process that opened it."""
+    if process != os.getpid():
+        _OF_PARENTS.append(connection)
+        return
+    with suppress(Exception):  # what was committed is committed
+        connection.close()
