@@ -38,7 +38,7 @@ SELECT owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE batch = ? {
 SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ? {share};
 
 -- owners
-SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owner_run IS NOT NULL ORDER BY batch {lock};
+SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owner_run IS NOT NULL ORDER BY batch;
 
 -- take
 UPDATE {prefix}batches SET owner_run = ?, owner = ?, heartbeat = {now} WHERE batch = ?;

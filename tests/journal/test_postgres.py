@@ -134,7 +134,10 @@ def test_a_connection_that_was_lost_while_idle_is_opened_again(
     assert len(runs) == 2
 
 
-def test_a_forked_child_does_not_keep_its_parents_connection_open(place: InPostgres) -> None:
+def test_a_forked_child_does_not_keep_its_parents_connection_open(
+    place: InPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "SILENT_S", 0)  # so that the server does not end it for being silent
     doubles(place()).execute(inputs(1))
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stepslice' AND pid = {pid}"
     holder = FORK.Process(target=hold_a_transaction, args=(place, *(ends := FORK.Pipe())))
@@ -142,9 +145,11 @@ def test_a_forked_child_does_not_keep_its_parents_connection_open(place: InPostg
     session, child = ends[0].recv()
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()
-    while place.one(sessions.format(pid=session)):  # or the test times out: the child lives on
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
+    try:
+        while place.one(sessions.format(pid=session)):  # or the test times out: the child lives on
+            time.sleep(0.01)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
     assert doubles(place()).resume().output == [2]
 
@@ -152,13 +157,42 @@ def test_a_forked_child_does_not_keep_its_parents_connection_open(place: InPostg
 def hold_a_transaction(place: InPostgres, ours: Any, theirs: Any) -> None:
     journal = place.journal("input")
     with journal._transaction() as connection:
-        connection.execute(journal.sql["owners"] + " FOR UPDATE")
+        connection.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE")
         child = os.fork()
         if child == 0:
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
         theirs.send((connection.info.backend_pid, child))
         signal.pause()
+
+
+def test_a_transaction_whose_process_is_stopped_does_not_hold_up_the_others_for_ever(
+    place: InPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "SILENT_S", 1)
+    doubles(place()).execute(inputs(1))
+    stopped = place()
+
+    def hold() -> None:
+        with stopped._transaction() as connection:
+            connection.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE")
+            assert doubles(place()).resume().output == [2]
+
+    with pytest.raises(JournalError, match="idle-in-transaction timeout"):
+        hold()
+
+
+def test_who_only_looks_does_not_wait_for_those_who_write(place: InPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = doubles(place()).stream(inputs(1, 2))
+    next(running)
+    monkeypatch.setattr(postgres, "BUSY_S", 1)
+    with psycopg.connect(place.dsn) as writer:
+        writer.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE".encode())
+        found = place().find("doubles")
+    rest = list(running)
+
+    assert found is not None
+    assert (found.state, len(rest)) == ("started", 1)
 
 
 def test_a_wait_for_a_lock_is_bounded(place: InPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
