@@ -84,7 +84,7 @@ def check_resume(
     with ExitStack() as stack:
         if fresh:
             subject = replace(subject, fresh=stack.enter_context(FreshProcess(subject.pipeline)))
-        _keep_workers(stack, subject.runners)
+        _start_workers(stack, subject.runners)
         broken = search(subject, source, chosen, examples, settings)
     if broken is not None:
         raise broken
@@ -98,8 +98,17 @@ def _default_runners() -> list[Runner]:
         return [threads]
 
 
-def _keep_workers(stack: ExitStack, runners: Iterable[Any]) -> None:
+def _start_workers(stack: ExitStack, runners: Iterable[Any]) -> None:
     """Worker processes are kept for all trials; threads that stay would forbid to fork those."""
     for runner in runners:
         if runner.crosses_processes and hasattr(runner, "__enter__"):
             stack.enter_context(runner)
+            _see_it_work(runner)
+
+
+def _see_it_work(runner: Runner) -> None:
+    """A runner that cannot work at all says so itself, better than a law that it seems to break."""
+    try:
+        runner.run(abs, [0])
+    except RunnerError as error:
+        raise RunnerError(f"check_resume: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +159,26 @@ def test_a_correct_pipeline_is_resumed_where_nothing_has_run(name: str) -> None:
 def test_steps_that_a_new_process_cannot_import_are_refused_with_the_cure() -> None:
     with pytest.raises(InvalidSetting, match="cannot import the steps; define them at the top of a module"):
         check_resume(defective.load >> defective.unpicklable, [1], fresh=True)
+
+
+def test_a_script_whose_workers_would_start_the_check_again_is_told_so_and_no_law_is_blamed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pipeline import step\n"
+        "from pipeline.testing import check_resume\n"
+        "from runners import ProcessRunner, ThreadRunner\n"
+        "@step('double')\n"
+        "def double(n: int) -> int:\n"
+        "    return 2 * n\n"
+        "check_resume(double, [1], runners=[ThreadRunner(2), ProcessRunner(1, start_method='spawn')])\n"
+    )
+
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
+
+    told = ended.stderr.splitlines()
+    assert told[-1].startswith("runners.errors.RunnerError: check_resume: a worker process imports the main script")
+    assert told[-1].endswith("put what starts it under `if __name__ == '__main__':`")
+    assert sum(line.startswith("Traceback") for line in told) == 1
 
 
 @pytest.mark.parametrize(
