@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pipeline import fingerprint
+from pipeline.configurable import Configured
 from pipeline.step import Step
 
 
@@ -24,9 +26,30 @@ class CodeOf:
 
 
 def whole(step: Step[Any, Any, Any]) -> str | None:
-    """The fingerprint of a step's code, or ``None`` where a part of the code cannot be seen."""
+    """The fingerprint of a step's code for its cache, or ``None`` where a part of the code cannot be seen.
+
+    A ``version`` stands for the code of one function, and not for the settings that it is called with: two steps
+    with the same name and version may be of other functions, or ``top(n=1)`` and ``top(n=2)`` of one.
+    """
     seen = _seen(step)
-    return None if seen.unknown else seen.digest
+    if seen.unknown or step.version is None:
+        return None if seen.unknown else seen.digest
+    function, settings = _filled_in(_function_of(step))
+    place = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+    return fingerprint.of_data((seen.digest, place, settings))
+
+
+def _filled_in(fn: Any) -> tuple[Any, list[Any]]:
+    """The function itself, and the settings that ``configurable`` or ``functools.partial`` filled in."""
+    settings: list[Any] = []
+    while True:
+        if isinstance(fn, Configured):
+            settings += (fn.args, fn.kwargs)
+            return fn.factory.fn, settings
+        if not isinstance(fn, partial):
+            return fn, settings
+        settings += (fn.args, fn.keywords)
+        fn = fn.func
 
 
 def _digest(step: Step[Any, Any, Any]) -> str | None:
@@ -34,8 +57,12 @@ def _digest(step: Step[Any, Any, Any]) -> str | None:
 
 
 def _seen(step: Step[Any, Any, Any]) -> fingerprint.CodeFingerprint:
-    """The fingerprint of a step's code; a fault that a test put in its place, or a batch, has no say in it."""
+    return fingerprint.of_code(_function_of(step), version=step.version)
+
+
+def _function_of(step: Step[Any, Any, Any]) -> Any:
+    """The function of a step; a fault that a test put in its place, or a batch, has no say in its fingerprint."""
     fn: Any = step.fn
     while hasattr(fn, "stands_for"):
         fn = fn.stands_for
-    return fingerprint.of_code(fn, version=step.version)
+    return fn

@@ -22,6 +22,7 @@ from pipeline import snapshot
 from pipeline.describe import describe, frames_of
 from pipeline.errors import StopNow
 from pipeline.model import Attempt, FailureKind, Frame, Note
+from pipeline.policies.retry import is_retryable
 from pipeline.snapshot import IMMUTABLE, Snapshot
 from pipeline.step import Step
 
@@ -228,6 +229,7 @@ def stop(call: Call, error: Any, value: Any, kept: Kept) -> Stop:
         exception=exception,
         message=message,
         data=value if before is None else snapshot.restore(value, before),
+        retryable=is_retryable(error),
         frames=frames_of(error),
         attempts=earlier,
         error=error,

@@ -22,7 +22,6 @@ from pipeline.guard.results import Found, Remembered
 from pipeline.guard.supplies import Places
 from pipeline.guard.tries import OPEN, STOPPED, FirstTry, IsBarred, parked, plain, tries
 from pipeline.model import Note
-from pipeline.policies.matching import matches
 from pipeline.snapshot import Snapshot
 from pipeline.walk import Refusal, Tried
 
@@ -40,7 +39,8 @@ def around(guard: Guard, value: Any, before: Snapshot, first: FirstTry | None = 
         calling = tries(guard, value, before, first, is_barred)
         return calling if guard.places is None else in_place(guard, guard.places, calling)
 
-    calling = limited(never) if guard.breaker is None else behind(guard, guard.breaker, limited, _has_failed)
+    has_failed = partial(_has_failed, guard)
+    calling = limited(never) if guard.breaker is None else behind(guard, guard.breaker, limited, has_failed)
     return (yield from (calling if guard.remembered is None else _remembered(guard.remembered, value, calling)))
 
 
@@ -78,11 +78,11 @@ def behind(guard: Guard, breaker: Breaker, inner: Callable[[IsBarred], Effects],
     return with_notes(answer, notes)
 
 
-def _has_failed(breaker: Breaker, _ticket: Ticket, answer: Any) -> bool | None:
-    """Whether the service did; ``None`` where it was not asked."""
+def _has_failed(guard: Guard, breaker: Breaker, _ticket: Ticket, answer: Any) -> bool | None:
+    """Whether the service did; ``None`` where it was not asked, or nobody can say."""
     if type(answer) is not Refusal:
         return False
-    return None if answer.parked is not None else matches(breaker.policy.on, answer.error)
+    return None if answer.parked is not None else guard.names(breaker.policy, answer.error)
 
 
 def in_place(guard: Guard, places: Places, calling: Effects) -> Effects:

@@ -16,8 +16,7 @@ from pipeline.guard.effects import Late, Raised
 from pipeline.guard.guard import Guard
 from pipeline.guard.tries import attempt_of
 from pipeline.model import Attempt, FailureKind, Note
-from pipeline.policies.matching import matches
-from pipeline.policies.retry import may_pass
+from pipeline.policies.retry import is_retryable, may_pass
 from pipeline.snapshot import IMMUTABLE, Snapshot
 from pipeline.walk import Call, Refusal, refuse
 
@@ -118,7 +117,7 @@ class Group:
             member.end = result._inner_value if type(result) is Success else result
             return
         member.fails(attempt_of(self.guard.step.name, error, duration_s, "error"), error, alone=True)
-        if not (may_pass(error) and matches(self.guard.retry.on, error)):
+        if not (may_pass(error) and self.guard.names(self.guard.retry, error)):
             self.fail(member)
 
     def _failure_in(self, result: Any) -> Any:
@@ -130,7 +129,7 @@ class Group:
 
     def fail(self, member: Member) -> None:
         """An input ends with what its last try failed with."""
-        retryable = getattr(member.error, "retryable", True) is not False
+        retryable = is_retryable(member.error)
         refusal = Refusal(error=member.error, kind=member.kind, retryable=retryable, escaped=member.escaped)
         member.stop(self.call, refusal)
 

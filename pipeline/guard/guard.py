@@ -3,6 +3,7 @@
 # pyright: basic
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,11 @@ from pipeline.guard.effects import Late, Raised
 from pipeline.guard.results import Remembered
 from pipeline.guard.supplies import Budget, Places, Rate, Supplies, supply
 from pipeline.guard.timing import REAL, Timing
-from pipeline.policies import Policies, Retry
+from pipeline.policies import CircuitBreaker, Policies, Retry
+from pipeline.policies.matching import matches
 from pipeline.step import Step
+
+_LOGGER = logging.getLogger("pipeline.guard")
 
 ONCE = Retry(attempts=1)
 """No retry."""
@@ -66,3 +70,14 @@ class Guard:
         if answer is None and not self.step.may_return_none:
             return self.step.forgotten_return()
         return None
+
+    def names(self, policy: Retry | CircuitBreaker, error: Any) -> bool | None:
+        """Whether a policy is about ``error``; ``None`` where a function of the user's in it raised: it says nothing.
+
+        Then the input keeps the error of its step, and the log has that of the policy.
+        """
+        try:
+            return matches(policy.on, error)
+        except Exception:
+            _LOGGER.exception("on= of the %s of step %r raised", type(policy).__name__, self.step.name)
+            return None

@@ -99,9 +99,8 @@ class Remembered:
         self.registry: Registry | None = caching.registry
         self.results: Results = caching.results or IN_MEMORY
         if self.code is None:
-            _LOGGER.warning(
-                "the code of step %r cannot be seen, so its cache is not used; give it a version=", step.name
-            )
+            told = "the code of step %r, or a setting of it, cannot be seen: its cache is not used; give it a version="
+            _LOGGER.warning(told, step.name)
 
     def look(self, value: Any) -> Found:
         """The result of an earlier call with this value."""

@@ -21,7 +21,6 @@ from pipeline.guard.group import UNSETTLED, Group, Member, is_divisible
 from pipeline.guard.results import Found, Remembered
 from pipeline.guard.tries import STOPPED, Past, ended, one_try, parked, pause, turn
 from pipeline.model import Note
-from pipeline.policies.matching import matches
 from pipeline.stepcontext import FIRST_TRY, TRY
 from pipeline.walk import Refusal, Stop, Tried
 
@@ -115,8 +114,9 @@ def _has_failed(group: Group, breaker: Breaker, ticket: Ticket, answer: Any) -> 
     if any(end is not UNSETTLED and type(end) is not Stop for end in ends):
         return False
     errors = [answer.error] if type(answer) is Refusal else [end.error for end in ends]
-    failed = all(matches(breaker.policy.on, error) for error in errors)
-    is_vague = failed and type(answer) is Refusal and is_divisible(group, answer.error)
+    told = [group.guard.names(breaker.policy, error) for error in errors]
+    failed = None if None in told else all(told)
+    is_vague = bool(failed) and type(answer) is Refusal and is_divisible(group, answer.error)
     return None if is_vague and not ticket.is_probe else failed
 
 

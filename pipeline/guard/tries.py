@@ -15,7 +15,7 @@ from pipeline.describe import describe, frames_of
 from pipeline.guard.effects import Call, Effects, Late, Sleep
 from pipeline.guard.guard import Guard
 from pipeline.model import Attempt, FailureKind
-from pipeline.policies.retry import Again, GiveUp, decide
+from pipeline.policies.retry import Again, GiveUp, decide, is_retryable
 from pipeline.snapshot import Snapshot
 from pipeline.stepcontext import FIRST_TRY, TRY
 from pipeline.walk import Refusal, Tried
@@ -149,6 +149,6 @@ def ended(guard: Guard, past: Past, why: str) -> Refusal:
         error=past.error,
         kind=past.attempts[-1].kind,
         attempts=past.attempts,
-        retryable=getattr(past.error, "retryable", True) is not False,
+        retryable=is_retryable(past.error),
         escaped=past.escaped,
     )

@@ -25,8 +25,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     ``wait`` is the first delay in seconds; each later one is twice as long, up to ``max_wait``.
     ``jitter="full"`` draws the wait from zero to that delay. An error that says how long to wait (a ``retry_after``
-    attribute, or a ``Retry-After`` header of its ``response``: seconds or an HTTP date) is waited for at least so
-    long; if that is more than ``max_wait``, the step is not called again in this run.
+    attribute, or a ``Retry-After`` header of its own or of its ``response``: seconds or an HTTP date) is waited for
+    at least so long; if that is more than ``max_wait``, the step is not called again in this run.
 
     ``budget`` limits the retries of all inputs together, so that an outage does not multiply the load: ``0.2`` allows
     one for every five first calls, and 10 to begin with, for each step in each run and process.
@@ -93,7 +93,12 @@ def decide(retry: Retry, tries: int, error: object, *, draw: float, now: float) 
 def may_pass(error: object) -> bool:
     """Whether ``error`` may be gone at the next try: not if it says so itself, or ends more than the call."""
     is_fatal = isinstance(error, BaseException) and not isinstance(error, Exception)
-    return not is_fatal and getattr(error, "retryable", True) is not False
+    return not is_fatal and is_retryable(error)
+
+
+def is_retryable(error: object) -> bool:
+    """Whether ``error`` does not say of itself that it will never pass, by ``retryable = False``."""
+    return _asked(error, "retryable") is not False
 
 
 def within_budget(retry: Retry, first_calls: int, retries: int) -> bool:
@@ -108,12 +113,28 @@ def within_budget(retry: Retry, first_calls: int, retries: int) -> bool:
 
 
 def asked_wait_s(error: object, now: float) -> float | None:
-    """How long ``error`` asks to wait, in seconds: its ``retry_after``, or its response's ``Retry-After`` header."""
-    asked = getattr(error, "retry_after", None)
-    if asked is None:
-        headers: Any = getattr(getattr(error, "response", None), "headers", None)
-        asked = headers.get("Retry-After") if hasattr(headers, "get") else None
+    """How long ``error`` asks to wait, in seconds: its ``retry_after``, or a ``Retry-After`` header.
+
+    The headers are those of its ``response``, as in httpx and requests, or its own, as in urllib and aiohttp.
+
+    >>> from urllib.error import HTTPError
+    >>> asked_wait_s(HTTPError("desk", 429, "Too Many Requests", {"Retry-After": "7"}, None), now=0.0)
+    7.0
+    """
+    asked = _asked(error, "retry_after")
+    for answer in (_asked(error, "response"), error):
+        headers: Any = _asked(answer, "headers") if asked is None else None
+        if hasattr(headers, "get"):
+            asked = headers.get("Retry-After") or headers.get("retry-after")
     return _seconds(asked, now)
+
+
+def _asked(error: object, name: str) -> Any:
+    """An attribute of an error, or ``None``: one that raises when it is asked says nothing."""
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property may raise anything
+        return None
 
 
 def _wait_s(retry: Retry, tries: int, draw: float) -> float:

@@ -181,6 +181,22 @@ def test_one_bad_input_does_not_open_a_breaker() -> None:
     assert desk.program.supplies.breakers["step call"].state.phase == "closed"
 
 
+def raises(_error: object) -> bool:
+    raise LookupError("no table of errors")
+
+
+@pytest.mark.parametrize("policy", [{"retry": Retry(on=raises)}, {"breaker": CircuitBreaker(on=raises)}], ids=list)
+def test_a_policy_that_raises_says_nothing_and_costs_no_further_call(
+    policy: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(lambda numbers: [Success(number) if number else Failure("no") for number in numbers], **policy)
+
+    assert desk.ends(0) == ["no"]
+    assert desk.ends(1, 0, 2) == [1, "no", 2]
+    assert len(desk.calls) == 2
+    assert "of step 'call' raised" in caplog.text
+
+
 def test_a_rate_limit_counts_calls() -> None:
     desk = Desk(same, rate=RateLimit(per_second=1))
 

@@ -186,6 +186,19 @@ def test_inputs_that_were_tried_keep_their_tries_beside_what_the_breaker_did() -
     assert len(result.not_run) == 1
 
 
+def raises(_error: object) -> bool:
+    raise LookupError("no table of errors")
+
+
+def test_a_policy_that_raises_says_nothing_and_the_input_keeps_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    unsure = call.replace(policies=Policies(breaker=CircuitBreaker(failures=2, on=raises)))
+
+    result = Processor(pipeline=unsure).execute(to_inputs([-1, -2, -3]))
+
+    assert [(failed.exception, failed.message) for failed in result.failed] == [("ConnectionError", "down")] * 3
+    assert "on= of the CircuitBreaker of step 'call' raised" in caplog.text
+
+
 STEPS = st.lists(st.sampled_from(["fail", "answer", "nothing", "wait"]), max_size=40)
 
 

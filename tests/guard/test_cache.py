@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline import (
     SqliteJournal,
     StepContext,
     Success,
+    configurable,
     step,
     to_inputs,
 )
@@ -115,6 +117,33 @@ def test_a_result_is_not_used_for_another_value_or_another_version_of_the_step(t
     assert calls_in(log) == ["1", "1", "2"]
 
 
+@configurable("top", cache=Cache(), version="1")
+def top(rows: list[int], *, n: int) -> list[int]:
+    return sorted(rows)[-n:]
+
+
+def bottom(n: int, rows: list[int]) -> list[int]:
+    return sorted(rows)[:n]
+
+
+VERSIONED: dict[str, Any] = {"cache": Cache(), "version": "1"}
+SIDE_BY_SIDE = [
+    [top(n=1), top(n=2)],
+    [step("end", **VERSIONED)(partial(bottom, n)) for n in (1, 2)],
+    [step("end", **VERSIONED)(fn) for fn in (min, max)],
+]
+
+
+@pytest.mark.parametrize("steps", SIDE_BY_SIDE, ids=["configurable", "partial", "functions"])
+def test_a_version_speaks_for_one_function_and_not_for_the_settings_of_its_call(steps: list[Any]) -> None:
+    journal = MemoryJournal()
+
+    given = [Processor(pipeline=one, journal=journal).execute(to_inputs([[3, 1, 2]])).output for one in steps * 2]
+
+    assert given[:2] == given[2:] != given[1::-1]
+    assert given[0] != given[1]
+
+
 def test_a_step_whose_code_cannot_be_seen_is_called_every_time(caplog: pytest.LogCaptureFixture) -> None:
     unseen = step("upper", cache=Cache())(Upper(iter("")))
     hidden = step("size", cache=Cache(), version="1")(len)
@@ -124,7 +153,7 @@ def test_a_step_whose_code_cannot_be_seen_is_called_every_time(caplog: pytest.Lo
 
     assert first.output == again.output == [1]
     assert (again.metrics.steps["upper"].cache_hits, again.metrics.steps["size"].cache_hits) == (0, 1)
-    assert "the code of step 'upper' cannot be seen" in caplog.text
+    assert "the code of step 'upper', or a setting of it, cannot be seen" in caplog.text
 
 
 class Upper:

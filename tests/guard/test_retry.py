@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from email.message import Message
 from email.utils import formatdate
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -156,6 +158,21 @@ class Busy(Exception):
         self.response = type("Response", (), {"headers": {"Retry-After": header} if header else {}})
 
 
+class Mute(Exception):
+    """Raises when it is asked anything, and so says nothing."""
+
+    def _ask(self) -> Any:
+        raise RuntimeError("there was no response")
+
+    response = headers = retry_after = retryable = property(_ask)
+
+
+def with_header(name: str, value: str) -> Message:
+    headers = Message()
+    headers[name] = value
+    return headers
+
+
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
@@ -169,11 +186,35 @@ class Busy(Exception):
         (Busy("inf"), None),
         (Busy("whenever"), None),
         (Busy(), None),
+        (HTTPError("desk", 429, "Too Many Requests", Message(), None), None),
+        (HTTPError("desk", 429, "Too Many Requests", with_header("retry-after", "7"), None), 7.0),
+        (Mute(), None),
         ("a text", None),
     ],
 )
 def test_an_error_may_say_how_long_to_wait(error: object, seconds: float | None) -> None:
     assert asked_wait_s(error, now=1_000.0) == seconds
+
+
+def mute(number: int) -> int:
+    raise Mute("silence")
+
+
+@pytest.mark.parametrize("settings", [{}, {"retry": Retry(on=Mute, attempts=2, wait=0.0)}], ids=["plain", "retried"])
+def test_an_error_that_raises_when_it_is_asked_is_kept_as_it_is(settings: dict[str, Any]) -> None:
+    (failed,) = Processor(pipeline=step("mute", **settings)(mute)).execute(to_inputs([1])).failed
+
+    assert (failed.exception, failed.message, failed.retryable) == ("Mute", "silence", True)
+    assert len(failed.attempts) == (2 if settings else 1)
+
+
+@step("unknown")
+def unknown(number: int) -> int:
+    raise Unknown("no such host")
+
+
+def test_what_says_that_it_never_passes_is_believed_without_a_policy_too() -> None:
+    assert [failed.retryable for failed in Processor(pipeline=unknown).execute(to_inputs([1])).failed] == [False]
 
 
 def test_what_the_server_asks_for_is_waited_for_unless_it_is_too_long() -> None:
