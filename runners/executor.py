@@ -202,9 +202,13 @@ class _Fleet:
         )
 
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
+        if self.owned and in_a_hurry and self.supply.makes:
+            # Its workers are killed now. Until Python 3.12 the thread of a broken pool trips over a cancelled future.
+            self.supply.close(in_a_hurry)
+            return
         running = [future for future in futures if not future.cancel()]
         if self.owned:
-            self.supply.close(in_a_hurry)
+            self.supply.close()
         elif not in_a_hurry:
             wait(running)
 

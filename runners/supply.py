@@ -9,6 +9,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias, cast
 
+from runners.errors import RunnerError
+
+TIDY_S = 2.0
+"""How long a pool whose workers were killed is waited for, in seconds."""
+
 Source: TypeAlias = "Executor | Callable[[], Executor]"
 
 
@@ -25,7 +30,9 @@ class Supply:
         """The one in use; made when it is first asked for."""
         with self._lock:
             if self._executor is None:
-                self._executor = self._source if isinstance(self._source, Executor) else self._source()
+                executor = self._source if isinstance(self._source, Executor) else self._source()
+                _check_interpreters(executor)
+                self._executor = executor
             return self._executor
 
     def drop(self, broken: Executor) -> None:
@@ -43,8 +50,9 @@ class Supply:
         if executor is None or not self.makes:
             return
         if in_a_hurry:
-            _kill_workers(executor)
-        executor.shutdown(wait=not in_a_hurry)
+            _end_now(executor)
+        else:
+            executor.shutdown()
 
 
 def is_thread_pool(source: Source) -> bool:
@@ -52,7 +60,25 @@ def is_thread_pool(source: Source) -> bool:
     made = _unwrapped(source)
     kind: Any = type(made) if isinstance(made, Executor) else made
     is_threads = isinstance(kind, type) and issubclass(kind, ThreadPoolExecutor)
-    return is_threads and kind.__module__ != "concurrent.futures.interpreter"  # its threads share no objects
+    return is_threads and not _has_interpreters(kind)
+
+
+def _has_interpreters(kind: Any) -> bool:
+    """Its workers are threads that share no objects; it is there from Python 3.14 on."""
+    return any(base.__module__ == "concurrent.futures.interpreter" for base in kind.__mro__)
+
+
+def _check_interpreters(executor: Executor) -> None:
+    """Not every compiled module loads in an interpreter that is not the first: found out before work is sent."""
+    if not _has_interpreters(type(executor)):
+        return
+    try:
+        executor.submit(exec, "import runners.executor").result()
+    except Exception as error:
+        raise RunnerError(
+            f"the interpreters of {type(executor).__name__} cannot import what a worker needs: {error}; "
+            "use ProcessRunner, or ThreadRunner on a Python without a global lock"
+        ) from error
 
 
 def size_of(source: Any) -> int | None:
@@ -91,8 +117,15 @@ def _is_partial(source: Any) -> bool:
     return isinstance(source, partial)
 
 
-def _kill_workers(executor: Executor) -> None:
-    """End the workers of a process pool; before Python 3.14 it has no method for that."""
+def _end_now(executor: Executor) -> None:
+    """Kill the workers of a process pool, for which it has no method before Python 3.14.
+
+    Its thread then has little to do, and is waited for: Python would end in the midst of that, with a traceback.
+    """
     processes: dict[int, Any] = getattr(executor, "_processes", None) or {}
+    thread: threading.Thread | None = getattr(executor, "_executor_manager_thread", None)
     for process in list(processes.values()):
         process.kill()
+    executor.shutdown(wait=False)
+    if thread is not None and processes:
+        thread.join(TIDY_S)
