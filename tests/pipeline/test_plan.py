@@ -1,0 +1,154 @@
+"""Where an input goes on, with what, and what a person is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pipeline import Completed, Failed, Payload, Pipeline, Processor, ProcessorInput, Skipped, step, to_inputs
+from pipeline.testing import assert_outcome, faults
+
+
+@step("read")
+def read(text: str) -> int:
+    return int(text)
+
+
+@step("double")
+def double(n: int) -> int:
+    return 2 * n
+
+
+@step("label")
+def label(n: int) -> str:
+    return f"no. {n}"
+
+
+WHOLE = read >> double >> label
+CURE = "remove its payload to start over, or choose another rule (on_input_change, on_code_change)"
+
+
+def told(pipeline: Pipeline[Any, Any, Any], inputs: Sequence[ProcessorInput[Any]], **rules: Any) -> list[str]:
+    """What the plan says of each input."""
+    plan = Processor(pipeline=pipeline, **rules).plan(inputs)
+    return [f"{planned.action} {' >> '.join(planned.steps)}: {planned.reason}" for planned in plan]
+
+
+def finished() -> list[ProcessorInput[Any]]:
+    """A batch that was finished, as it comes to a retry."""
+    return Processor(pipeline=WHOLE).execute(to_inputs(["1", "2"])).retry_inputs()
+
+
+def stopped() -> list[ProcessorInput[Any]]:
+    """An input that failed in the last step."""
+    broken = faults.raise_("label", TimeoutError("busy")).into(WHOLE)
+    return Processor(pipeline=broken).execute(to_inputs(["1"])).retry_inputs()
+
+
+def with_data(inputs: list[ProcessorInput[Any]], data: str) -> list[ProcessorInput[Any]]:
+    """The same inputs, of which the first has other data now."""
+    first = inputs[0]
+    return [ProcessorInput(input_id=first.input_id, data=data, payload=first.payload), *inputs[1:]]
+
+
+def test_what_is_finished_is_skipped_and_says_so() -> None:
+    assert told(WHOLE, finished()) == ["skip : already successful", "skip : already successful"]
+
+
+def test_what_is_finished_keeps_its_output_though_the_input_changed_where_that_is_the_rule() -> None:
+    inputs = with_data(finished(), "7")
+
+    result = Processor(pipeline=WHOLE, on_input_change="resume").execute(inputs)
+
+    first, second = (outcome for outcome in result.outcomes if isinstance(outcome, Skipped))
+    assert (first.output, second.output) == ("no. 2", "no. 4")
+    assert first.run_id == second.run_id is not None
+    assert told(WHOLE, inputs, on_input_change="resume")[0] == "skip : already successful; the input changed since"
+
+
+def test_what_is_finished_runs_anew_when_the_input_changed() -> None:
+    inputs = with_data(finished(), "7")
+
+    assert told(WHOLE, inputs)[0] == "run read >> double >> label: the input changed: from the first step"
+    assert Processor(pipeline=WHOLE).execute(inputs).output == ["no. 14", "no. 4"]
+
+
+def test_a_skipped_input_tells_the_steps_whose_code_changed_since() -> None:
+    changed = read.replace(version="2") >> double >> label.replace(version="2")
+    inputs = finished()
+
+    assert told(changed, inputs)[1] == "skip : already successful; the code of 'read', 'label' changed"
+    first = assert_outcome(Processor(pipeline=changed).execute(inputs), "input-1", Skipped, output="no. 2")
+    assert isinstance(inputs[0].payload, Completed)
+    assert first.run_id == inputs[0].payload.run_id is not None
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (Payload(step="label", data=2), "stopped at 'label'"),
+        (Payload(step="label", data=2, exception="TimeoutError"), "stopped at 'label': TimeoutError"),
+        (Payload(step="label", data=2, edited=True), "stopped at 'label'; its data was edited"),
+        (Payload(step="label", data=2, checkpoint=True), "from step 'label': its checkpoint"),
+        (Payload(step="label", data=2, checkpoint=True, message="killed"), "from step 'label': its checkpoint; killed"),
+        (Payload(step="label", data=2, code={"read": "other code"}), "stopped at 'label'; the code of 'read' changed"),
+    ],
+)
+def test_the_reason_tells_why_an_input_goes_on_where_it_does(payload: Payload, reason: str) -> None:
+    item = ProcessorInput(input_id="doc", data="1", payload=payload)
+
+    assert told(WHOLE, [item]) == [f"run label: {reason}"]
+
+
+@pytest.mark.parametrize(
+    "rules", [{"on_input_change": "error"}, {"on_input_change": "error", "on_code_change": "error"}]
+)
+def test_an_input_that_changed_is_refused_with_the_cure_and_can_be_gone_on_with_all_the_same(rules: Any) -> None:
+    inputs = with_data(stopped(), "7")
+
+    result = Processor(pipeline=WHOLE, **rules).execute(inputs)
+
+    refused = assert_outcome(result, "input-1", Failed, step="resume", exception="InputChanged", kind="invalid")
+    assert refused.message == f"the input changed since it stopped; {CURE}"
+    assert not refused.retryable
+    assert (refused.payload.step, refused.payload.data) == ("label", 2)
+    assert (refused.payload.exception, refused.payload.message) == (refused.exception, refused.message)
+    assert Processor(pipeline=WHOLE, on_input_change="resume").retry(result).output == ["no. 2"]
+
+
+def test_a_change_of_code_is_refused_with_the_same_cure() -> None:
+    changed = read.replace(version="2") >> double >> label
+
+    failed = Processor(pipeline=changed, on_code_change="error").execute(stopped()).failed[0]
+
+    assert failed.message == f"the code of 'read' changed since it stopped; {CURE}"
+
+
+@pytest.mark.parametrize(
+    ("payload", "step", "data"),
+    [
+        ({"step": "lable", "data": 2}, "lable", 2),
+        ({"step": "lable", "data": 2, "message": 7}, "lable", 2),
+        ({"step": 3, "data": 2}, "resume", 2),
+        ({"step": "label"}, "label", None),
+        ("label", "resume", "1"),
+    ],
+)
+def test_a_payload_that_cannot_be_used_is_kept_as_far_as_it_can_be_told(payload: Any, step: str, data: Any) -> None:
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data="1", payload=payload)
+
+    failed = Processor(pipeline=WHOLE).execute([item]).failed[0]
+
+    assert (failed.step, failed.kind, failed.retryable) == ("resume", "invalid", False)
+    assert (failed.payload.step, failed.payload.data) == (step, data)
+
+
+def test_a_payload_with_a_slip_in_its_step_goes_on_once_the_pipeline_knows_that_name() -> None:
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data="1", payload={"step": "lable", "data": 2})
+    refused = Processor(pipeline=WHOLE).execute([item])
+
+    again = Processor(pipeline=WHOLE.replace("label", label.replace(aliases=("lable",)))).retry(refused)
+
+    assert again.output == ["no. 2"]
