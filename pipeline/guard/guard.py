@@ -56,7 +56,7 @@ class Guard:
         self.breaker: Breaker | None = supply(supplies.breakers, step, "breaker")
         self.places: Places | None = supply(supplies.places, step, "limit")
         self.rate: Rate | None = supply(supplies.rates, step, "rate")
-        self.budget: Budget = supplies.budgets.get(step.name) or Budget(ONCE)
+        self.budget: Budget | None = supplies.budgets.get(step.name)
 
     def error_in(self, answer: Any) -> Any:
         """What a call failed with, or ``None``."""

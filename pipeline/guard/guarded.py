@@ -44,11 +44,11 @@ def guarded(guard: Guard) -> Callable[[Any], Any]:
 
 def _tried_at_once(guard: Guard) -> Callable[[Any], Any]:
     """The first try is made here and now: only its failure costs more than reading the clock."""
-    fn, clock, is_budgeted = guard.call, guard.timing.monotonic, guard.retry.budget is not None
+    fn, clock, budget = guard.call, guard.timing.monotonic, guard.budget
 
     def call(value: Any) -> Any:
-        if is_budgeted:
-            guard.budget.first_calls += 1
+        if budget is not None:
+            budget.first_call()
         began = clock()
         try:
             answer = fn(value)

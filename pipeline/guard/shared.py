@@ -1,8 +1,8 @@
 """What the processes of one run share on one machine: a small file, locked by ranges of bytes.
 
-    byte 0           1 when the run was stopped
-    8 … 16 … 24      for each rate limit, when its next call is due: a double, locked while it is moved
-    from 65,536 on   one byte for each place of each concurrency limit, locked while a call has it; never written
+    byte 0              1 when the run was stopped
+    32 … 64 … 96        a cell for each rate limit, budget and breaker: four doubles, locked while they are changed
+    from 1,048,576 on   one byte for each place of each concurrency limit, locked while a call has it; never written
 
 The system frees the locks of a process that dies, however it dies. Locks are a process's, not a thread's:
 a lock in this process excludes the threads. Closing any descriptor of a file would drop all its locks, so a process
@@ -18,16 +18,16 @@ import os
 import struct
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
-from pipeline.policies import RateLimit
-from pipeline.policies.limits import reserve
+from pipeline.guard.cell import Numbers
 
 _LOGGER = logging.getLogger("pipeline.guard")
-_RATES_AT = 8
-_PLACES_AT = 65_536
-_DOUBLE = struct.Struct("d")
+_PLACES_AT = 1_048_576
+_CELL = struct.Struct("4d")
 
 
 class Shared:
@@ -47,19 +47,24 @@ class Shared:
         """Whether the run was stopped."""
         return os.pread(self._file, 1, 0) == b"\1"
 
-    def reserve(self, number: int, limit: RateLimit, now: float) -> float:
-        """When a call that comes at ``now`` may start, under the rate limit of that number."""
-        at = _RATES_AT + number * _DOUBLE.size
+    def change(self, number: int, change: Callable[[Numbers], Numbers]) -> Numbers:
+        """Put ``change(numbers)`` in the place of the cell of that number; gives the numbers before."""
+        at = (1 + number) * _CELL.size
         with self._lock:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, _DOUBLE.size, at)
+            fcntl.lockf(self._file, fcntl.LOCK_EX, _CELL.size, at)
             try:
-                read = os.pread(self._file, _DOUBLE.size, at)
-                (due,) = _DOUBLE.unpack(read) if len(read) == _DOUBLE.size else (0.0,)
-                start, due = reserve(limit, due, now)
-                os.pwrite(self._file, _DOUBLE.pack(due), at)
+                before = self._numbers(at)
+                after = change(before)
+                if after != before:
+                    os.pwrite(self._file, _CELL.pack(*after), at)
             finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, _DOUBLE.size, at)
-        return start
+                fcntl.lockf(self._file, fcntl.LOCK_UN, _CELL.size, at)
+        return before
+
+    def _numbers(self, at: int) -> Numbers:
+        read = os.pread(self._file, _CELL.size, at)
+        read += bytes(_CELL.size - len(read))  # a file ends behind the last cell that was changed
+        return cast("Numbers", _CELL.unpack(read))
 
     def take(self, first: int, calls: int) -> int | None:
         """One of the ``calls`` places from ``first`` on, or ``None`` when all are taken."""
@@ -92,6 +97,26 @@ class Shared:
         return is_over
 
 
+class FileCell:
+    """A cell of the file, by its number."""
+
+    def __init__(self, shared: Shared, number: int) -> None:
+        self._shared = shared
+        self._number = number
+
+    def look(self) -> Numbers:
+        """The numbers now."""
+        return self._shared.change(self._number, _same)
+
+    def change(self, change: Callable[[Numbers], Numbers]) -> Numbers:
+        """Put ``change(numbers)`` in their place, with nobody between; gives the numbers before."""
+        return self._shared.change(self._number, change)
+
+
+def _same(numbers: Numbers) -> Numbers:
+    return numbers
+
+
 _open: dict[tuple[int, str], Shared] = {}  # guarded by _opening; by process, because a fork copies it
 _opening = Lock()
 os.register_at_fork(after_in_child=lambda: globals().update(_opening=Lock()))
@@ -108,7 +133,9 @@ def opened(path: str) -> Shared | None:
             try:
                 _open[key] = Shared(path)
             except OSError as error:
-                _LOGGER.warning("%s: limits hold in each process apart (%s)", path, error.strerror)
+                _LOGGER.warning(
+                    "%s: limits, budgets and breakers hold in each process apart (%s)", path, error.strerror
+                )
                 return None
         return _open[key]
 

@@ -1,7 +1,8 @@
-"""A circuit breaker whose state is in the journal: all processes with that journal see it open, and one probes.
+"""A circuit breaker whose state is outside of its process: all who look there see it open, and one of them probes.
 
-The journal is read before a call, and written when the state changes. When it cannot be, the breaker goes on with a
-state of its own, in this process, and says so in the log: it must not fail inputs that the service would not.
+It is in the file that the processes of a run share, or, if the policy says ``shared``, in the journal.
+It is read before a call, and written when the state changes. When it cannot be, the breaker goes on with a state of its
+own, in this process, and says so in the log: it must not fail inputs that the service would not.
 """
 
 # pyright: basic
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from pipeline.guard.breaker import Breaker, Notes, Ticket, notes_of
+from pipeline.guard.cell import Cell, Numbers, OwnCell
 from pipeline.policies import CircuitBreaker
 from pipeline.policies.breaker import BreakerState, on_shared_arrival, on_shared_end
 
@@ -38,7 +40,7 @@ class Sharing(NamedTuple):
 
 
 class SharedBreaker(Breaker):
-    """``Breaker`` with its state in a journal, under ``name``."""
+    """``Breaker`` with its state in ``states``, under ``name``."""
 
     def __init__(self, policy: CircuitBreaker, clock: Callable[[], float], name: str, states: BreakerStates) -> None:
         super().__init__(policy, clock)
@@ -107,9 +109,48 @@ CLOSED = -1.0
 """The ``probe_at`` of a ticket of the shared state that is no probe's."""
 
 
-def breaker_of(key: str, policy: CircuitBreaker, clock: Callable[[], float], sharing: Sharing) -> Breaker:
+class InCell:
+    """The state of one breaker of a run, in its cell: failures, phase, when it opened, and when the probe was sent."""
+
+    def __init__(self, cell: Cell, clock: Callable[[], float]) -> None:
+        self._cell = cell
+        self._clock = clock
+
+    def breaker(self, _name: str) -> BreakerState:
+        """The state now."""
+        return _state_of(self._cell.look())
+
+    def change_breaker(self, _name: str, change: Callable[[BreakerState, float], BreakerState]) -> BreakerState:
+        """Put ``change(state, now)`` in its place, with nobody between; gives the state before."""
+        now = self._clock()
+        return _state_of(self._cell.change(lambda numbers: _numbers_of(change(_state_of(numbers), now))))
+
+
+_CLOSED, _OPEN, _HALF_OPEN, _NO_PROBE = 0.0, 1.0, 2.0, -1.0
+
+
+def _state_of(numbers: Numbers) -> BreakerState:
+    failures, phase, opened_at, probe_at = numbers
+    if phase == _CLOSED:
+        return BreakerState(int(failures))
+    sent = None if probe_at == _NO_PROBE else probe_at
+    return BreakerState(int(failures), opened_at, probing=phase == _HALF_OPEN, probe_at=sent)
+
+
+def _numbers_of(state: BreakerState) -> Numbers:
+    if state.opened_at is None:
+        return (state.failures, _CLOSED, 0.0, 0.0)
+    sent = _NO_PROBE if state.probe_at is None else state.probe_at
+    return (state.failures, _HALF_OPEN if state.probing else _OPEN, state.opened_at, sent)
+
+
+def breaker_of(key: str, policy: CircuitBreaker, clock: Callable[[], float], sharing: Sharing, cell: Cell) -> Breaker:
     """The breaker at work, by the name of the policy or else of its step."""
     if not policy.shared or sharing.states is None:
-        return Breaker(policy, clock)
+        return (
+            Breaker(policy, clock)
+            if isinstance(cell, OwnCell)
+            else SharedBreaker(policy, clock, key, InCell(cell, clock))
+        )
     name = key if policy.name is not None else f"{sharing.processor} {key}"
     return SharedBreaker(policy, clock, name, sharing.states)

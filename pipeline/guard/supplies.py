@@ -1,19 +1,19 @@
-"""What all inputs of a run share around their calls, in this process: caches, breakers, limits, budgets.
+"""What all inputs of a run share around their calls: caches, breakers, limits, budgets.
 
-A worker process has supplies of its own; rates and places are then counted in a file that all processes share.
+A worker process has supplies of its own; what they count is then in a file that all processes of a machine share.
 """
 
 # pyright: basic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Lock
 from typing import Any
 
 from pipeline.errors import InvalidSetting
 from pipeline.guard.breaker import Breaker
+from pipeline.guard.cell import Cell, Numbers, OwnCell
 from pipeline.guard.results import Caching, Remembered
-from pipeline.guard.shared import Shared, opened
+from pipeline.guard.shared import FileCell, Shared, opened
 from pipeline.guard.sharedbreaker import Sharing, breaker_of
 from pipeline.guard.slots import Slots
 from pipeline.guard.timing import Timing
@@ -24,22 +24,16 @@ from pipeline.step import Step
 
 
 class Rate:
-    """A rate limit at work, in this process or in the file that processes share."""
+    """A rate limit at work. Its cell holds when the next call is due."""
 
-    def __init__(self, policy: RateLimit, number: int, shared: Shared | None) -> None:
+    def __init__(self, policy: RateLimit, cell: Cell) -> None:
         self.policy = policy
-        self._number = number
-        self._shared = shared
-        self._due = 0.0  # guarded by _lock
-        self._lock = Lock()
+        self._cell = cell
 
     def reserve(self, now: float) -> float:
         """When a call that comes at ``now`` may start, in seconds of the same clock."""
-        if self._shared is not None:
-            return self._shared.reserve(self._number, self.policy, now)
-        with self._lock:
-            start, self._due = reserve(self.policy, self._due, now)
-        return start
+        before = self._cell.change(lambda numbers: (reserve(self.policy, numbers[0], now)[1], 0.0, 0.0, 0.0))
+        return reserve(self.policy, before[0], now)[0]
 
 
 class Places:
@@ -62,18 +56,22 @@ class Places:
 
 
 class Budget:
-    """How many first calls and retries there were; counted without a lock: where threads collide, it is off by one."""
+    """A budget of retries at work. Its cell counts first calls, and retries."""
 
-    def __init__(self, retry: Retry) -> None:
+    def __init__(self, retry: Retry, cell: Cell) -> None:
         self.retry = retry
-        self.first_calls: int = 0
-        self.retries: int = 0
+        self._cell = cell
+
+    def first_call(self) -> None:
+        """Count one."""
+        self._cell.change(lambda numbers: (numbers[0] + 1, *numbers[1:]))
 
     def takes_one(self) -> bool:
         """Take one retry, if there is one left."""
-        has_one = within_budget(self.retry, self.first_calls, self.retries)
-        self.retries += has_one
-        return has_one
+        return self._has_one(self._cell.change(lambda n: (n[0], n[1] + 1, *n[2:]) if self._has_one(n) else n))
+
+    def _has_one(self, numbers: Numbers) -> bool:
+        return within_budget(self.retry, int(numbers[0]), int(numbers[1]))
 
 
 class Supplies:
@@ -95,19 +93,25 @@ class Supplies:
             for step in steps
             if step.policies.cache is not None
         }
+        self._cells: int = 0
         self.breakers: dict[str, Breaker] = {
-            key: breaker_of(key, policy, timing.monotonic, sharing) for key, policy in breakers.items()
+            key: breaker_of(key, policy, timing.monotonic, sharing, self._cell()) for key, policy in breakers.items()
         }
-        self.rates: dict[str, Rate] = {
-            key: Rate(policy, number, self.shared) for number, (key, policy) in enumerate(rates.items())
-        }
+        self.rates: dict[str, Rate] = {key: Rate(policy, self._cell()) for key, policy in rates.items()}
         self.places: dict[str, Places] = {}
         for key, policy in limits.items():
             first = sum(places.calls for places in self.places.values())
             self.places[key] = Places(policy.calls, first, self.shared)
         self.budgets: dict[str, Budget] = {
-            step.name: Budget(step.policies.retry) for step in steps if step.policies.retry is not None
+            step.name: Budget(step.policies.retry, self._cell())
+            for step in steps
+            if step.policies.retry is not None and step.policies.retry.budget is not None
         }
+
+    def _cell(self) -> Cell:
+        """The next cell: of all processes, where they share a file. They all count alike, as the steps are the same."""
+        self._cells += 1
+        return OwnCell() if self.shared is None else FileCell(self.shared, self._cells - 1)
 
     def is_stopped(self) -> bool:
         """Whether the process that owns the run says that it was stopped."""

@@ -111,7 +111,8 @@ def turn(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, bool
 def one_try(guard: Guard, value: Any, number: int) -> Generator[Call, Any, tuple[Any, float]]:
     """One call: its answer, and how long it took in seconds."""
     limit_s = guard.policies.timeout_s
-    guard.budget.first_calls += number == 1
+    if guard.budget is not None and number == 1:
+        guard.budget.first_call()
     began = guard.timing.monotonic()
     TRY.set((number, None if limit_s is None else began + limit_s))
     answer = yield Call(value)
@@ -135,7 +136,7 @@ def _verdict(guard: Guard, past: Past) -> Again | GiveUp:
     except Exception as broken:
         _LOGGER.exception("the retry policy of step %r raised", guard.step.name)
         return GiveUp(f"the policy raised {type(broken).__name__}")
-    if isinstance(verdict, Again) and not guard.budget.takes_one():
+    if isinstance(verdict, Again) and guard.budget is not None and not guard.budget.takes_one():
         return GiveUp(f"the retry budget of {guard.retry.budget} is spent")
     return verdict
 

@@ -34,9 +34,9 @@ class CircuitBreaker(msgspec.Struct, frozen=True, kw_only=True):
     A failure is one after all retries, and with one of the errors ``on``: exceptions, raised or in a ``Failure``.
     Any other failure is an answer: it says something about the input, not about the service.
 
-    All inputs of a run share the breaker, in each process apart; steps that give the same ``name`` share one.
-    ``shared=True`` keeps its state in the processor's journal: then all processes and runs with that journal share it,
-    and there is one probe for all of them. By its ``name`` it is shared among processors as well.
+    All inputs of a run share the breaker, in all its threads, tasks and worker processes on this machine; steps that
+    give the same ``name`` share one. ``shared=True`` keeps its state in the processor's journal: then all runs,
+    programs and machines with that journal share it, with one probe; by its ``name``, processors as well.
 
     >>> CircuitBreaker(failures=5, reset_s=60.0).failures
     5

@@ -29,7 +29,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     at least so long; if that is more than ``max_wait``, the step is not called again in this run.
 
     ``budget`` limits the retries of all inputs together, so that an outage does not multiply the load: ``0.2`` allows
-    one for every five first calls, and 10 to begin with, for each step in each run and process.
+    one for every five first calls, and 10 to begin with, for each step of a run in all its processes on this machine.
 
     >>> Retry(on=(TimeoutError, "busy"), attempts=3).attempts
     3
