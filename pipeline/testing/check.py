@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from pipeline.testing.fresh import FreshProcess
 from pipeline.testing.law import Law
 from pipeline.testing.laws import LAWS
 from pipeline.testing.trial import Subject
-from runners import ProcessRunner, Runner, RunnerError, ThreadRunner
+from runners import AsyncRunner, ProcessRunner, Runner, RunnerError, ThreadRunner
 
 if TYPE_CHECKING:
     from hypothesis import settings as Settings  # noqa: N812 - a class with the name of a function
@@ -45,7 +45,7 @@ def check_resume(
     them, lets up to three calls of steps fail, and shrinks what breaks a law to the smallest batch and faults.
     The same call draws the same examples; ``settings`` are hypothesis's own, if that should be otherwise.
 
-    ``runners`` have to agree; default: threads and processes, so the steps have to pickle.
+    ``runners`` have to agree; default: threads, processes (so the steps have to pickle), and, for async steps, a loop.
     ``idempotent`` names steps that may be called twice, each with a function that reads the state it writes.
     ``fresh`` also resumes in a process that has run nothing yet, as after a crash. It imports the steps anew,
     without what a test has patched in, and finds those that need what an earlier step left in memory.
@@ -74,11 +74,12 @@ def check_resume(
         from pipeline.testing.search import search
     except ImportError as missing:  # the rest of the kit does without hypothesis
         raise ImportError("check_resume needs hypothesis: pip install 'stepslice[testing]'") from missing
+    steps = bare(pipeline)
     subject = Subject(
-        pipeline=bare(pipeline),
-        runners=tuple(_default_runners()) if runners is None else runners_of(runners),
+        pipeline=steps,
+        runners=tuple(_default_runners(steps.is_async)) if runners is None else runners_of(runners),
         registry=registry,
-        idempotent=idempotent_of(idempotent or {}, bare(pipeline)),
+        idempotent=idempotent_of(idempotent or {}, steps),
     )
     source, chosen = batch_of(inputs), laws_of(laws)
     with ExitStack() as stack:
@@ -90,12 +91,12 @@ def check_resume(
         raise broken
 
 
-def _default_runners() -> list[Runner]:
-    threads = ThreadRunner(max_workers=2)
-    try:
-        return [threads, ProcessRunner(max_workers=2)]
-    except RunnerError:  # this system has no processes that can be watched
-        return [threads]
+def _default_runners(is_async: bool) -> Iterator[Runner]:
+    yield ThreadRunner(max_workers=2)
+    if is_async:  # there steps of several inputs take turns at every await
+        yield AsyncRunner()
+    with suppress(RunnerError):  # this system may have no processes that can be watched
+        yield ProcessRunner(max_workers=2)
 
 
 def _start_workers(stack: ExitStack, runners: Iterable[Any]) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from returns.result import Result
 
 from pipeline import codec
 from pipeline.compose import Pipeline
 from pipeline.crossing import check_crossing
 from pipeline.errors import NotPicklable, RunFailed
 from pipeline.model import Failed, Outcome, ProcessorInput
+from pipeline.testing.anotherday import another_day
 from pipeline.testing.law import Breach
-from pipeline.testing.passage import Passage, Passed, same_answer, same_stated, stated, told_stated
-from pipeline.testing.sameness import same, shown
+from pipeline.testing.passage import Passage, Passed, called, same_answer, same_stated, stated, told_stated
+from pipeline.testing.sameness import copied, same, shown
 from pipeline.testing.trial import Trial
 from runners import Runner
 
@@ -31,6 +33,21 @@ def calls_of(trial: Trial) -> Iterator[tuple[Passage, Passed]]:
     """Every call of a step by hand."""
     for passage in trial.passages.values():
         yield from ((passage, passed) for passed in passage.calls)
+
+
+def another_answer(passage: Passage, passed: Passed) -> tuple[str, Result[Any, Any] | None]:
+    """When the same call gave another answer, as part of a sentence, and that answer; ``None`` when it never did."""
+    with another_day() as clock:
+        again = _again(passage, passed)
+    if same_answer(passed.answer, again):
+        return "", None
+    others = [_again(passage, passed) for _ in range(2)]  # two, for a step that differs every other time
+    other = next((answer for answer in others if not same_answer(passed.answer, answer)), None)
+    return ("", other) if other is not None or not clock.was_read else (", as if it were another day,", again)
+
+
+def _again(passage: Passage, passed: Passed) -> Result[Any, Any]:
+    return called(passed.step, passage.item.input_id, copied(passed.entered))
 
 
 def stored_of(trial: Trial) -> Iterator[tuple[Passage, int, Any, Any]]:
@@ -140,11 +157,11 @@ def disagreement(trial: Trial, runner: Runner) -> Breach | None:
         if problem is not None:
             item = trial.passages[outcome.input_id].item
             return Breach(
-                step=_first_to_disagree(trial, item, runner) or trial.pipeline.names[-1],
+                step=_first_to_disagree(trial, item, runner) or "",
                 item=item,
                 observed=problem,
-                mend="use nothing that differs from worker to worker: globals set while running, the current "
-                "directory, the environment, the order of a set",
+                mend="use nothing that other inputs change or that differs from worker to worker: globals set while "
+                "running, the current directory, the environment, the order of a set",
                 runner=repr(runner),
             )
     return None
@@ -220,10 +237,32 @@ def only_the_value(step: str) -> str:
     )
 
 
+def only_its_own(step: str) -> str:
+    """How to mend a step that gives something else in another process."""
+    return (
+        f"{step!r} may use only the value that enters it: no global or cache that steps or other inputs have filled, "
+        "no setting made while running (a decimal context, the environment), no order of a set (sort it)"
+    )
+
+
+_ANY_OTHER = "let it be what it {does}: a dataclass, a Struct or plain data; or add the type to a Registry"
+_OF_AN_OBJECT = (
+    "an object comes back with its fields, and its __post_init__ is called again: change no field that it sets, "
+    "or add the type to a Registry"
+)
+_STORABLE = {
+    "infinity": "give None where there is no number, and declare that: float | None",
+    "not in the registry": _ANY_OTHER,
+    "declare the step": "declare the type it {does}, so that the value is read as what it was",
+    "another ": _OF_AN_OBJECT,
+    "come back": "give what is declared and nothing like it, as with dict(...), list(...) or float(...); "
+    "or declare the type that it is",
+    "would change": _OF_AN_OBJECT,
+    "": _ANY_OTHER,
+}
+"""The cure by a part of what storage says, of which the first counts."""
+
+
 def storable(does: str, problem: str) -> str:
     """How to mend a value that storage refused; ``does`` is "takes" or "returns"."""
-    if "infinity" in problem:
-        return "give None where there is no number, and declare that: float | None"
-    if "would not come back" in problem or "would come back" in problem or "would change" in problem:
-        return f"declare the type it {does}, so that the value is read as what it was"
-    return f"let it be what it {does}: a dataclass, a Struct or plain data; or add the type to a Registry"
+    return next(cure for part, cure in _STORABLE.items() if part in problem).replace("{does}", does)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pipeline.testing.evidence import (
     OURS,
+    another_answer,
     blamed,
     calls_of,
     differs,
@@ -22,13 +23,14 @@ from pipeline.testing.evidence import (
     name_of,
     not_stopped,
     odd_one,
+    only_its_own,
     only_the_value,
     read_once,
     storable,
     stored_of,
 )
 from pipeline.testing.law import Breach, Law, law
-from pipeline.testing.passage import called, same_answer, side_by_side, told
+from pipeline.testing.passage import called, side_by_side, told
 from pipeline.testing.sameness import copied, same, shown
 from pipeline.testing.trial import Trial
 
@@ -37,17 +39,20 @@ from pipeline.testing.trial import Trial
 
 @law
 def same_input_gives_same_output(trial: Trial) -> Breach | None:
-    """A step that is called again with an equal value gives an equal answer: no clocks, randomness or globals."""
+    """A step that is called again with an equal value gives an equal answer: no clocks, randomness or globals.
+
+    It is called again as if on another day: a date is the same in two calls that follow each other.
+    """
     for passage, passed in calls_of(trial):
         if is_iterator(passed.entered):
             continue  # it has been read; the next law tells that
-        again = called(passed.step, passage.item.input_id, copied(passed.entered))
-        if not same_answer(passed.answer, again):
+        when, again = another_answer(passage, passed)
+        if again is not None:
             return Breach(
                 step=passed.step.name,
                 item=passage.item,
                 observed=f"called twice with {shown(passed.entered)}, it gave {told(passed.answer)}, "
-                f"and then {told(again)}",
+                f"and then{when} {told(again)}",
                 mend="take what changes (a clock, a random number, a counter, a global) as part of the input",
             )
     return None
@@ -190,7 +195,7 @@ def _resumed_where_nothing_has_run(trial: Trial) -> Breach | None:
         step=passed.step.name,
         item=passage.item,
         observed=f"resumed in a process that has run nothing yet, it gave {answer}, and by hand {told(passed.answer)}",
-        mend=only_the_value(passed.step.name),
+        mend=only_its_own(passed.step.name),
     )
 
 

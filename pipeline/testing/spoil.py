@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any, cast
 
 import msgspec
@@ -13,14 +14,15 @@ SPOILT = "<changed by a fault>"
 def spoil(value: object) -> bool:
     """Change the first thing in ``value`` that can be changed; whether there was one.
 
+    >>> import re
     >>> rows = {"pages": [1, 2]}
     >>> spoil(rows), rows
     (True, {'pages': [1, 2], '<changed by a fault>': '<changed by a fault>'})
     >>> nested = ([1],)
     >>> spoil(nested), nested
     (True, ([1, '<changed by a fault>'],))
-    >>> spoil("a text")
-    False
+    >>> spoil("a text"), spoil(ValueError), spoil(re.IGNORECASE)
+    (False, False, False)
     """
     given = cast("Any", value)
     if isinstance(value, list):
@@ -34,8 +36,16 @@ def spoil(value: object) -> bool:
     elif isinstance(value, tuple | frozenset):
         return any(spoil(item) for item in cast("Iterable[object]", given))
     else:
-        return _spoil_attribute(given)
+        return not _is_of_everybody(value) and _spoil_attribute(given)
     return True
+
+
+def _is_of_everybody(value: object) -> bool:
+    """What is not even copied (a class, a function, a member of an enumeration) belongs to the whole program."""
+    try:
+        return deepcopy(value) is value
+    except Exception:  # noqa: BLE001 - copying runs the value's own code
+        return True
 
 
 def _spoil_attribute(value: Any) -> bool:

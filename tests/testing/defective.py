@@ -7,10 +7,12 @@ import itertools
 import random
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, getcontext, localcontext
+from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -81,6 +83,11 @@ def reading_a_clock(row: Row) -> Row:
 
 
 @step("total")
+def reading_a_date(row: Row) -> Row:
+    return {**row, "total": float(datetime.now(UTC).date().toordinal())}
+
+
+@step("total")
 def drawing_at_random(row: Row) -> Row:
     return {**row, "total": random.random()}
 
@@ -113,6 +120,19 @@ def refusing_what_it_has_seen(row: Row) -> Result[Row, str]:
 def consuming(row: Row) -> Row:
     row.pop("tax")
     return {**row, "total": 2.0}
+
+
+balance = {"total": 0}
+
+
+@step("add up")
+async def adding_up_in_turns(n: int) -> int:
+    before = balance["total"]
+    await asyncio.sleep(0)
+    balance["total"] = before + n
+    await asyncio.sleep(0)
+    added, balance["total"] = balance["total"] - before, before
+    return added
 
 
 current: dict[str, float] = {}
@@ -167,6 +187,41 @@ def picking_from_any(row: dict[str, Any]) -> float:
 
 class Celsius(float):
     pass
+
+
+@step("total")
+def returning_what_only_looks_like_it(row: Row) -> dict[str, list[float]]:
+    grouped: defaultdict[str, list[float]] = defaultdict(list)
+    grouped["net"].append(row["net"])
+    return grouped
+
+
+@step("pick")
+def picking_from_lists(row: dict[str, list[float]]) -> float:
+    return row["net"][0]
+
+
+@dataclass
+class Account:
+    """An object that makes itself complete, also when it comes back from storage."""
+
+    net: float
+    total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = self.net
+
+
+@step("total")
+def changing_what_the_object_sets_itself(row: Row) -> Account:
+    account = Account(row["net"])
+    account.total = row["net"] + row["tax"]
+    return account
+
+
+@step("pick")
+def picking_the_total(account: Account) -> float:
+    return account.total
 
 
 @step("pick")
@@ -236,19 +291,56 @@ def using_the_settings(row: Row) -> Row:
     return {**row, "total": row["net"] + settings["tax"]}
 
 
-needs_what_was_loaded = loading_settings >> using_the_settings >> pick
-"""Every input leaves the same in memory, so that only a process that has run nothing shows it."""
+rates: dict[str, float] = {}
+
+
+@step("total")
+def using_a_cache_with_one_key(row: Row) -> Row:
+    rates.setdefault("rate", row["net"])
+    return {**row, "total": rates["rate"]}
+
+
+@step("total")
+def setting_the_precision(row: Row) -> Decimal:
+    getcontext().prec = 6
+    return Decimal(row["tax"]) / 3
+
+
+@step("pick")
+def computing_with_it(third: Decimal) -> Decimal:
+    return third + Decimal(1) / 7
+
+
+@step("total")
+def listing_a_set(row: Row) -> list[str]:
+    return list({f"{name} of this account" for name in (*row, "total", "debt", "rate", "state", "licence")})
+
+
+@step("pick")
+def picking_the_first(names: list[str]) -> str:
+    return names[0]
+
+
+ELSEWHERE: dict[str, tuple[Pipeline[Any, Any, Any], str]] = {
+    "what a step loaded": (loading_settings >> using_the_settings >> pick, "total"),
+    "a cache with one key for all": (load >> using_a_cache_with_one_key >> pick, "total"),
+    "a decimal context": (load >> setting_the_precision >> computing_with_it, "pick"),
+    "the order of a set": (load >> listing_a_set >> picking_the_first, "total"),
+}
+"""Every call leaves or finds the same in memory, so that only a process that has run nothing shows it."""
 
 DEFECTS = [
     Planted("mutating", load >> mutating >> pick, "total", laws.the_payload_holds_what_entered_the_step),
     Planted("mutating deeply", load >> mutating_deeply >> pick, "total", laws.the_payload_holds_what_entered_the_step),
     Planted("consuming", load >> consuming >> pick, "total", laws.the_payload_holds_what_entered_the_step),
     Planted("a clock", load >> reading_a_clock >> pick, "total", laws.same_input_gives_same_output),
+    Planted("a date", load >> reading_a_date >> pick, "total", laws.same_input_gives_same_output),
     Planted("randomness", load >> drawing_at_random >> pick, "total", laws.same_input_gives_same_output),
     Planted("a counter", load >> counting >> pick, "total", laws.same_input_gives_same_output),
     Planted("failing at times", load >> failing_now_and_then >> pick, "total", laws.same_input_gives_same_output),
     Planted("stateful", load >> refusing_what_it_has_seen >> pick, "total", laws.same_input_gives_same_output),
     Planted("a global", keeping_in_a_global >> using_the_global >> pick, "total", laws.every_runner_agrees),
+    Planted("turns", Pipeline(adding_up_in_turns), "add up", laws.every_runner_agrees),
     Planted("an attribute", of_a_class, "total", laws.every_runner_agrees),
     Planted("a lost type", load >> losing_the_type >> picking_undeclared, "pick", laws.the_payload_survives_the_codec),
     Planted(
@@ -258,6 +350,18 @@ DEFECTS = [
         laws.the_payload_survives_the_codec,
     ),
     Planted("a subclass", load >> total >> returning_a_subclass, "pick", laws.the_payload_survives_the_codec),
+    Planted(
+        "a lookalike",
+        load >> returning_what_only_looks_like_it >> picking_from_lists,
+        "pick",
+        laws.the_payload_survives_the_codec,
+    ),
+    Planted(
+        "a field set later",
+        load >> changing_what_the_object_sets_itself >> picking_the_total,
+        "pick",
+        laws.the_payload_survives_the_codec,
+    ),
     Planted(
         "a generator", load >> returning_a_generator >> summing, "total", laws.the_payload_holds_what_entered_the_step
     ),
@@ -392,6 +496,43 @@ class Price:
         return (n % 1_000) * self.factor
 
 
+class Plan(Enum):
+    """Members that the whole program shares: a fault that changes what entered must not change them."""
+
+    BASIC = "basic"
+    LARGE = "large"
+
+
+class Quote(NamedTuple):
+    plan: Plan
+    valid: timedelta
+
+
+@step("quote")
+def quote(n: int) -> Quote:
+    return Quote(Plan.LARGE if n % 2 else Plan.BASIC, timedelta(days=n % 30))
+
+
+@step("price of")
+def price_of(quoted: Quote) -> Decimal:
+    with localcontext() as context:
+        context.prec = 6
+        return (Decimal(2) if quoted.plan is Plan.LARGE else Decimal(1)) / 3
+
+
+@step("timed")
+def timed_for_a_log(n: int) -> float:
+    began = time.time()
+    line = f"{datetime.now(UTC):%H:%M} {isinstance(datetime.now(UTC), date)} {time.time() - began} s"
+    return float(len(line) > n % 2)
+
+
+@step("drawn")
+def drawn_by_its_own_number(hits: float) -> list[float]:
+    drawing = random.Random(hits)
+    return [drawing.random() for _ in range(3)]
+
+
 @step("guarded", retry=Retry(attempts=3, wait=9.0), rate=RateLimit(per_second=1), cache=Cache(max_age_s=9.0))
 async def guarded(n: int) -> int:
     await asyncio.sleep(0)
@@ -412,5 +553,7 @@ CORRECT: dict[str, Pipeline[Any, Any, Any]] = {
     "an exit": Pipeline(leaving),
     "a callable object": guarded >> step("price")(Price(0.5)),
     "policies": guarded >> memoised,
+    "members of an enumeration": quote >> price_of,
+    "a clock for a log": timed_for_a_log >> drawn_by_its_own_number,
     "a wide declaration": Pipeline(wrap) >> add_up,
 }

@@ -16,7 +16,7 @@ from pipeline import InvalidSetting, Pipeline, Processor, ProcessorInput, Unknow
 from pipeline.testing import LAWS, Law, LawBroken, check_resume, laws
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from tests.testing import defective
-from tests.testing.defective import CORRECT, DEFECTS, Planted
+from tests.testing.defective import CORRECT, DEFECTS, ELSEWHERE, Planted
 
 
 @pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
@@ -137,17 +137,33 @@ def test_policies_are_left_out_so_that_no_check_waits_for_them() -> None:
     check_resume(CORRECT["a timeout"], [2, 4], runners=[SequentialRunner()], examples=3)
 
 
-def test_what_an_earlier_step_left_in_memory_is_missed_where_nothing_has_run() -> None:
-    needs, law = defective.needs_what_was_loaded, laws.resuming_equals_running_through
-    check_resume(needs, [7], runners=[SequentialRunner()], laws=[law], examples=5)
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_memory_hides_is_found_where_nothing_has_run(name: str) -> None:
+    pipeline, step = ELSEWHERE[name]
+    law = laws.resuming_equals_running_through
 
-    broken = broken_by(needs, [7], laws=[law], fresh=True)
+    broken = broken_by(pipeline, [7, 8], laws=[law], fresh=True)
 
-    assert broken.step == "total"
+    assert broken.step == step
+    assert broken.observed.startswith("resumed in a process that has run nothing yet, it gave ")
+    assert broken.mend.startswith(f"{step!r} may use only the value that enters it: no global or cache")
+
+
+def test_what_an_earlier_step_left_in_memory_is_found_nowhere_else() -> None:
+    needs, _ = ELSEWHERE["what a step loaded"]
+
+    check_resume(needs, [7], runners=[SequentialRunner()], laws=[laws.resuming_equals_running_through], examples=5)
+    broken = broken_by(needs, [7], laws=[laws.resuming_equals_running_through], fresh=True)
+
     assert broken.observed == (
         "resumed in a process that has run nothing yet, it gave KeyError: 'tax', and by hand {'net': 7.0, 'total': 8.0}"
     )
-    assert "nothing that steps before it left in memory" in broken.mend
+
+
+def test_a_date_is_told_as_what_it_is() -> None:
+    broken = broken_by(defective.load >> defective.reading_a_date, [7])
+
+    assert ", and then, as if it were another day, {" in broken.observed
 
 
 @pytest.mark.parametrize("name", CORRECT)
@@ -187,6 +203,8 @@ def test_a_script_whose_workers_would_start_the_check_again_is_told_so_and_no_la
         ("a generator", "pass a list or a tuple"),
         ("no number", "give None where there is no number"),
         ("a lost type", "declare the type it takes"),
+        ("a lookalike", "give what is declared and nothing like it, as with dict(...)"),
+        ("a field set later", "change no field that it sets"),
         ("a plain class", "a dataclass, a Struct or plain data"),
     ],
 )
