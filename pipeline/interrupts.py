@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -18,14 +19,18 @@ def asking_to_stop(stop: Callable[[str], None]) -> Generator[None]:
     """Call ``stop(reason)`` at the first signal, raise ``StopNow`` at the second.
 
     Only the main thread may handle signals; elsewhere, and where a program set its own handler, nothing changes.
+    A process that is forked meanwhile inherits the handler, but not the run: SIGINT is its parent's, SIGTERM ends it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen = 0
+    seen, owner = 0, os.getpid()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
+        if os.getpid() != owner:
+            _in_a_copy(number)
+            return
         seen += 1
         if seen > 1:
             raise StopNow(f"stopped by a second {signal.Signals(number).name}")
@@ -38,3 +43,9 @@ def asking_to_stop(stop: Callable[[str], None]) -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_a_copy(number: int) -> None:
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -232,7 +232,11 @@ class _InProcesses(_Fleet):
 
 
 def _work_apart(parent: int, wire: Wire, function: Any, values: list[Any], budget_s: float) -> Report | NotLoaded:
-    """``work_on`` in a worker process, which leaves Ctrl-C to the caller: it reaches both when typed at a terminal."""
+    """``work_on`` in a worker process, which leaves Ctrl-C to the caller: it reaches both when typed at a terminal.
+
+    SIGTERM is how its pool ends it, and must not come to a handler that was the caller's when the worker was forked.
+    """
     if os.getpid() != parent and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return work_on(wire, function, values, budget_s)

@@ -127,5 +127,5 @@ def _end_now(executor: Executor) -> None:
     for process in list(processes.values()):
         process.kill()
     executor.shutdown(wait=False)
-    if thread is not None and processes:
+    if thread is not None and thread.is_alive() and processes:
         thread.join(TIDY_S)

@@ -9,6 +9,9 @@ import resource
 import signal
 from pathlib import Path
 
+HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+"""Signals that a worker leaves to its parent; blocked until it can."""
+
 
 def limit_memory(extra: int) -> None:
     """Let this process take ``extra`` bytes of address space beyond what it has now."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -23,11 +24,14 @@ from socket import socket
 from typing import Any, Literal
 
 from runners.pool import worker
+from runners.pool.bounds import HELD_BACK
 from runners.pool.slot import open_slot
 from runners.pool.unguarded import WORKER, check_guard
 
 _ROOM = 16
 """More descriptors than starting a process takes."""
+
+_PRELOADED = "runners.pool.served"
 
 StartMethod = Literal["fork", "forkserver", "spawn"]
 
@@ -70,11 +74,34 @@ def start_process(
     process = make_process(target=_serve, args=(settings, *descriptors), name=WORKER)
     check_guard()
     _check_room()
-    with _main_that_can_be_found(), warnings.catch_warnings():
+    if method != "fork":
+        resource_tracker.ensure_running()  # it would let signals through again
+    if method == "forkserver":
+        _ensure_fork_server()
+    with _main_that_can_be_found(), _signals_held_back(), warnings.catch_warnings():
         if count_threads() == 1:  # Python warns of threads that fork safely, too
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         process.start()
     return process
+
+
+def _ensure_fork_server() -> None:
+    server: Any = getattr(forkserver, "_forkserver", None)
+    modules = getattr(server, "_preload_modules", ["__main__"])
+    if getattr(server, "_forkserver_pid", None) is None and _PRELOADED not in modules:
+        multiprocessing.set_forkserver_preload([*modules, _PRELOADED])
+    with _signals_held_back():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _signals_held_back() -> Generator[None, None, None]:
+    """A signal to the whole group must not hit a process that does not know yet what to do about it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_room() -> None:

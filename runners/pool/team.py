@@ -57,7 +57,7 @@ class Team:
     def _start(self) -> Member:
         try:
             member = Member(self._method or default_start_method(), self._settings)
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise RunnerError(f"cannot start a worker process: {error}; try a smaller max_workers") from error
         self.members.append(member)
         for descriptor in (member.sock.fileno(), member.ended):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runners.pool import slot as slots
 from runners.pool.arena import Arena
-from runners.pool.bounds import end_on_hangup, ignore, limit_memory
+from runners.pool.bounds import HELD_BACK, end_on_hangup, ignore, limit_memory
 from runners.pool.pace import MAX_BYTES
 from runners.pool.records import to_record
 from runners.pool.slot import (
@@ -108,6 +108,7 @@ def main(settings: Settings, sock: socket, slot: Slot, parent: int, hangup: int)
     end_on_hangup(hangup)
     signal.signal(signal.SIGINT, ignore)  # Ctrl-C is for the parent to decide on
     signal.signal(signal.SIGTERM, worker.end_if_condemned)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.register_at_fork(after_in_child=worker.abandon)
     threading.Thread(target=_watch, args=(parent, worker), name="pool-watch", daemon=True).start()
     if settings.max_memory is not None:
