@@ -54,6 +54,16 @@ def test_one_value_that_fails_tells_the_step_the_error_and_what_entered_it(
         assert failure.payload.exception == ("ValueError" if error is ValueError else "Failure")
 
 
+def test_an_async_step_that_fails_tells_what_entered_it() -> None:
+    @step("refuse")
+    async def refuse(n: int) -> int:
+        await asyncio.sleep(0)
+        raise LookupError(n)
+
+    for failure in ((read >> refuse)("3").failure(), asyncio.run((read >> refuse).acall("3")).failure()):
+        assert (failure.step, failure.payload.data, failure.payload.exception) == ("refuse", 3, "LookupError")
+
+
 def test_one_value_resumes_at_a_step_by_name_or_object() -> None:
     assert WHOLE.resume("label", 3).unwrap() == WHOLE.resume(label, 3).unwrap() == "no. 3"
     assert WHOLE.resume("fetch", 3).unwrap() == "no. 4"

@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from pipeline import Completed, Failed, Payload, Pipeline, Processor, ProcessorInput, Skipped, step, to_inputs
+from pipeline import (
+    Completed,
+    Event,
+    Failed,
+    NotRun,
+    Payload,
+    Pipeline,
+    Processor,
+    ProcessorInput,
+    Skipped,
+    step,
+    to_inputs,
+)
+from pipeline.codec import Registry
+from pipeline.events import CodeChanged
 from pipeline.testing import assert_outcome, faults
 
 
@@ -152,3 +166,113 @@ def test_a_payload_with_a_slip_in_its_step_goes_on_once_the_pipeline_knows_that_
     again = Processor(pipeline=WHOLE.replace("label", label.replace(aliases=("lable",)))).retry(refused)
 
     assert again.output == ["no. 2"]
+
+
+class Witness:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def test_a_step_that_finished_under_other_code_is_told_as_an_event_when_its_input_goes_on() -> None:
+    witness = Witness()
+    changed = read.replace(version="2") >> double >> label
+
+    result = Processor(pipeline=changed, observers=[witness]).execute(stopped())
+
+    assert result.output == ["no. 2"]
+    assert [(event.input_id, event.step) for event in witness.events if isinstance(event, CodeChanged)] == [
+        ("input-1", "read")
+    ]
+
+
+@pytest.mark.parametrize("rules", [{"on_code_change": "restart"}, {"on_code_change": "error"}])
+def test_only_finished_steps_count_as_changed(rules: Any) -> None:
+    changed = read >> double >> label.replace(version="2")
+
+    assert told(changed, stopped(), **rules) == ["run label: stopped at 'label': TimeoutError"]
+    assert told(read.replace(version="2") >> double >> label, stopped(), on_code_change="restart") == [
+        "run read >> double >> label: the code of 'read' changed: from the first step"
+    ]
+
+
+def test_a_success_may_come_as_a_plain_dictionary() -> None:
+    item: ProcessorInput[Any] = ProcessorInput(
+        input_id="doc", data="1", payload={"status": "completed", "output": "no. 2", "run_id": "earlier"}
+    )
+
+    skipped = assert_outcome(Processor(pipeline=WHOLE).execute([item]), "doc", Skipped, output="no. 2")
+
+    assert skipped.run_id == "earlier"
+
+
+def test_a_success_that_holds_no_output_is_malformed() -> None:
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data="1", payload={"status": "completed"})
+
+    failed = assert_outcome(Processor(pipeline=WHOLE).execute([item]), "doc", Failed, exception="BadPayload")
+
+    assert failed.message == "the payload is malformed: Object missing required field `output`"
+
+
+@pytest.mark.parametrize(
+    ("payload", "data", "reason"),
+    [
+        ({"step": "read", "data": "1"}, "1", "stopped at 'read'"),
+        ({"step": "read", "data": "1"}, "7", "the input changed: from the first step"),
+        (Payload(step="read", data="7", edited=True), "1", "stopped at 'read'; its data was edited"),
+        ({"step": "double", "data": 1}, "7", "stopped at 'double'"),
+    ],
+)
+def test_what_entered_the_first_step_tells_whether_the_input_changed(payload: Any, data: str, reason: str) -> None:
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data=data, payload=payload)
+
+    assert told(WHOLE, [item])[0].endswith(f": {reason}")
+
+
+def test_an_input_in_quarantine_tells_the_step_that_it_fails_in() -> None:
+    item = ProcessorInput(input_id="doc", data="1", payload=Payload(step="label", data=2, retry_count=3))
+
+    parked = assert_outcome(Processor(pipeline=WHOLE, max_attempts=2).execute([item]), "doc", NotRun, step="label")
+
+    assert parked.reason == "quarantined: 2 resumes failed, 2 are allowed (max_attempts)"
+    assert parked.payload == item.payload
+
+
+class Third:
+    """A type that only a registry can store."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Third) and other.n == self.n
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@step("times")
+def times(third: Third) -> int:
+    return 3 * third.n
+
+
+def test_the_registry_reads_what_a_payload_holds() -> None:
+    registry = Registry()
+    registry.register(Third, wire=int, to_wire=lambda third: third.n, from_wire=Third)
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data=Third(2), payload={"step": "times", "data": 2})
+
+    assert Processor(pipeline=times, registry=registry, on_input_change="resume").execute([item]).output == [6]
+    failed = Processor(pipeline=times, on_input_change="resume").execute([item]).failed[0]
+    assert "no longer fits step 'times'" in failed.message
+
+
+def test_a_name_that_no_step_has_is_told_with_a_guess_and_the_cure() -> None:
+    near: ProcessorInput[Any] = ProcessorInput(input_id="near", data="1", payload={"step": "lable", "data": 2})
+    far: ProcessorInput[Any] = ProcessorInput(input_id="far", data="1", payload={"step": "total", "data": 2})
+    cure = "If the step was renamed, keep its old name: step('new', aliases=('old',))"
+
+    assert told(WHOLE, [near, far]) == [
+        f"refuse : $.step: no step 'lable' in pipeline (read >> double >> label); did you mean 'label'? {cure}",
+        f"refuse : $.step: no step 'total' in pipeline (read >> double >> label). {cure}",
+    ]
