@@ -11,6 +11,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 UV := .tools/bin/uv
 INSTALL := $(UV) pip install --quiet --python .venv
+UNREACHED := echo 'the packages could not be installed, see above. uv reads no pip.conf: where that names a mirror, set UV_DEFAULT_INDEX; certificates of a proxy, SSL_CERT_FILE or UV_SYSTEM_CERTS=1' >&2; exit 1
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 MUTMUT_FLAGS ?=
@@ -26,7 +27,7 @@ help: ## this list
 		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: .venv/demo.stamp ## underwrite 60 real PDF files: fail, repair, resume
+demo: .venv/demo.stamp ## underwrite 68 real PDF files: fail, repair, resume
 	$(BIN)/python docs/examples/underwriting/run.py
 
 ##@ Check it
@@ -127,8 +128,10 @@ clean: ## remove what was built; the next target sets up anew
 # --target needs no ensurepip, which Debian's python3 leaves out.
 .tools/bin/uv: .ci/uv.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is missing: install it (Debian: apt-get install python3 python3-pip), or name one: make PYTHON=/path/to/python ...' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo '$(PYTHON) is not Python 3.11 or newer: name one that is: make PYTHON=/path/to/python ...' >&2; exit 1; }
 	@"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'pip is missing for $(PYTHON): run "$(PYTHON) -m ensurepip" (Debian: apt-get install python3-pip)' >&2; exit 1; }
-	"$(PYTHON)" -m pip install -qq --disable-pip-version-check --root-user-action ignore --target .tools --upgrade --require-hashes -r .ci/uv.txt
+	@echo 'installing uv into .tools, with $(PYTHON)'
+	@"$(PYTHON)" -m pip install -qq --disable-pip-version-check --root-user-action ignore --target .tools --upgrade --require-hashes -r .ci/uv.txt || { echo 'pip could not install uv: it has to reach a package index, with PIP_INDEX_URL for a mirror and PIP_CERT for the certificates of a proxy' >&2; exit 1; }
 	@touch $@
 
 $(BIN)/python: | .tools/bin/uv
@@ -141,8 +144,9 @@ $(BIN)/python: | .tools/bin/uv
 .venv/docs.stamp: docs/requirements.txt | .venv/tests.stamp
 
 .venv/%.stamp:
-	$(INSTALL) --require-hashes -r $<
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@echo 'installing what $< locks'
+	@$(INSTALL) --require-hashes -r $< || { $(UNREACHED); }
+	@$(INSTALL) --no-deps --no-build-isolation --editable . || { $(UNREACHED); }
 	@touch $@
 
 .build/durable.stamp: tests/benchmarks/durable/requirements.txt | .tools/bin/uv # apart: a lot that nothing else needs
