@@ -41,6 +41,7 @@ from pipeline.errors import (
     UnknownInput,
     UnknownRun,
     UnknownStep,
+    WrongAnswer,
     WrongResults,
 )
 from pipeline.events import Event, Observer
@@ -131,6 +132,7 @@ __all__ = [
     "UnknownInput",
     "UnknownRun",
     "UnknownStep",
+    "WrongAnswer",
     "WrongResults",
     "batch_step",
     "collect",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+import msgspec
+
+from pipeline import signature
 from pipeline.codec import Registry
 from pipeline.errors import InvalidSetting
 from pipeline.model import ExecutionContext, ProcessorInput
+from pipeline.result import ProcessingResult
+from pipeline.shown import quoted
 from runners import Runner
 
 T = TypeVar("T")
@@ -39,7 +45,7 @@ def check_context(context: object) -> None:
 
 
 def batch(inputs: Iterable[T]) -> Iterable[T]:
-    """The inputs of a batch; ``InvalidSetting`` for what holds none.
+    """The inputs of a batch or of a stream; ``InvalidSetting`` for what holds none.
 
     >>> batch(ProcessorInput(input_id="doc_1", data=b"%PDF"))
     Traceback (most recent call last):
@@ -48,13 +54,53 @@ def batch(inputs: Iterable[T]) -> Iterable[T]:
     """
     if _is_input(inputs):
         raise InvalidSetting("the inputs are one ProcessorInput; give them as a list: [item]")
-    if not hasattr(inputs, "__iter__"):
-        raise InvalidSetting(f"the inputs are {inputs!r}; give an iterable of ProcessorInput, see to_inputs(values)")
+    if _holds_no_inputs(inputs):
+        told = quoted(cast("object", inputs))
+        raise InvalidSetting(f"the inputs are {told}; give an iterable of ProcessorInput, see to_inputs(values)")
     return inputs
+
+
+def check_result(result: object) -> None:
+    """Raise ``InvalidSetting`` for what is not the result of a run."""
+    if not isinstance(result, ProcessingResult):
+        raise InvalidSetting(f"this takes the result of a run, got {quoted(result)}")
+
+
+def check_aggregate(aggregate: object) -> None:
+    """Raise ``InvalidSetting`` for what cannot be called with the outputs: found before they are worked out.
+
+    >>> check_aggregate(lambda outputs, start: start)
+    Traceback (most recent call last):
+        ...
+    pipeline.errors.InvalidSetting: aggregate=<function <lambda> at ...> cannot be called with the outputs alone: \
+missing a required argument: 'start'
+    """
+    problem = _not_an_aggregate(aggregate)
+    if problem:
+        raise InvalidSetting(f"aggregate={aggregate!r} {problem}")
+
+
+def _not_an_aggregate(given: object) -> str | None:
+    if not callable(given):
+        return "is not a function of the outputs; leave it out for a list"
+    inner = signature.innermost(given)
+    if signature.is_async(given) or inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        return "is async, or a generator; give a plain function, which returns the aggregate"
+    try:
+        inspect.signature(given).bind(())
+    except TypeError as error:
+        return f"cannot be called with the outputs alone: {error}"
+    except ValueError:  # a built-in that does not tell what it takes
+        return None
+    return None
 
 
 def _is_input(given: object) -> bool:
     return isinstance(given, ProcessorInput)
+
+
+def _holds_no_inputs(given: object) -> bool:
+    return not hasattr(given, "__iter__") or isinstance(given, str | bytes | Mapping)
 
 
 def _not_a_runner(given: object) -> str | None:
@@ -88,8 +134,17 @@ def _not_observers(given: object) -> str | None:
 
 def _not_a_context(given: object) -> str | None:
     if isinstance(given, ExecutionContext):
-        return None
+        return _misfit(given)
     return "is not an ExecutionContext; write ExecutionContext(retry_count=1), for example"
+
+
+def _misfit(context: ExecutionContext) -> str | None:
+    """What is wrong with the fields of a context, which takes whatever it is given."""
+    try:
+        msgspec.convert(msgspec.structs.asdict(context), ExecutionContext)
+    except msgspec.ValidationError as error:
+        return f"does not fit: {error}"
+    return "counts retries from 0" if context.retry_count < 0 else None
 
 
 def _not_a_number(given: object) -> str | None:
@@ -110,7 +165,7 @@ def _not_an_id(given: object) -> str | None:
 
 
 def _shown(given: object) -> str:
-    return given.__name__ if isinstance(given, type) else repr(given)
+    return given.__name__ if isinstance(given, type) else quoted(given)
 
 
 _CHECKS: dict[str, Callable[[object], str | None]] = {

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from pipeline.engine import Program, to_the_end
+from pipeline.engine import Program
 from pipeline.guard import Group, Member, adrive, drive, together
+from pipeline.loops import to_the_end
 from pipeline.model import Attempt, Note
 from pipeline.stepcontext import TRY, StepContext
 from pipeline.walk import Call

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import run as run_to_the_end
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from types import NoneType
@@ -14,6 +13,7 @@ from typing_extensions import TypeIs, TypeVar
 
 from pipeline.configurable import Configurable
 from pipeline.errors import DuplicateStep, InvalidStep, StepMismatch, UnknownStep, did_you_mean
+from pipeline.loops import to_the_end
 from pipeline.model import Payload
 from pipeline.shown import quoted
 from pipeline.step import Step
@@ -73,6 +73,8 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     @staticmethod
     def of(steps: Iterable[Step[Any, Any, Any]]) -> Pipeline[Any, Any, Any]:
         """A pipeline of steps known at run time; the types between them are not checked before it runs."""
+        if isinstance(steps, Step) or not hasattr(steps, "__iter__"):
+            raise InvalidStep(f"Pipeline.of() takes an iterable of steps, got {steps!r}; give a list: [first, second]")
         return Pipeline(*steps)
 
     @property
@@ -139,10 +141,15 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     def __getitem__(self, at: slice[At | None, At | None, None], /) -> Pipeline[Any, Any, E_co]: ...
     def __getitem__(self, at: int | str | slice[Any, Any, Any], /) -> Step[Any, Any, Any] | Pipeline[Any, Any, Any]:
         if not isinstance(at, slice):
-            return self._steps[at if isinstance(at, int) else self.index(at)]
+            return self._steps[self._place(at)]
         if at.step is not None:
             raise UnknownStep(f"a pipeline has no stride, got {at.step!r}; steps run in their order")
         return Pipeline(*self._steps[self._bound(at.start) : self._bound(at.stop)])
+
+    def _place(self, at: int | str) -> int:
+        if isinstance(at, int) and not -len(self) <= at < len(self):
+            raise UnknownStep(f"no step at place {at} in pipeline ({self}), which has {len(self)}; places are from 0")
+        return at if isinstance(at, int) else self.index(at)
 
     def _bound(self, at: int | str | Step[Any, Any, Any] | None) -> int | None:
         return at if at is None or isinstance(at, int) else self.index(at)
@@ -150,7 +157,7 @@ class Pipeline(Generic[A_contra, B_co, E_co]):
     def __call__(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:
         """Run one value through every step, without policies. Async steps are run to their end."""
         if self.is_async:
-            return run_to_the_end(self.acall(value))
+            return to_the_end(self.acall(value))
         return self._result(walk(self._calls, 0, value, [0])[0])
 
     async def acall(self, value: A_contra) -> Result[B_co, StepFailure[E_co | Exception]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from pipeline.compose import Pipeline
 from pipeline.errors import NotPicklable
 from pipeline.step import Step
+
+DEEPEST = 20
+"""Levels of a value that are searched for the part that does not pickle."""
 
 
 def check_crossing(pipeline: Pipeline[Any, Any, Any], journal: Any = None, registry: Any = None) -> None:
@@ -25,6 +29,41 @@ def check_crossing(pipeline: Pipeline[Any, Any, Any], journal: Any = None, regis
             raise NotPicklable(
                 f"with durability='step' workers write to the journal, and the {name} cannot cross to them: {problem}"
             )
+
+
+def unsendable(value: Any) -> str | None:
+    """Why a value cannot go to a worker process, with the path of the part to blame; ``None`` where it can.
+
+    >>> unsendable({"pages": [b"%PDF", lambda: 1]})
+    "its data cannot go to a worker process: $.pages[1], a function, does not pickle (...); give what it is ..."
+    """
+    if _problem(value) is None:
+        return None
+    path, part = _to_blame("$", value, ())
+    cure = "give what it is made from, such as a path, and make it in the step, or choose a runner in this process"
+    kind = type(part).__name__
+    return f"its data cannot go to a worker process: {path}, a {kind}, does not pickle ({_problem(part)}); {cure}"
+
+
+def _to_blame(path: str, value: Any, above: tuple[int, ...]) -> tuple[str, Any]:
+    """The innermost part of ``value`` that does not pickle, and the way there; ``above`` are what it is a part of."""
+    above = (*above, id(value))
+    for step, part in _parts(value) if len(above) <= DEEPEST else ():
+        if id(part) not in above and _problem(part) is not None:
+            return _to_blame(path + step, part, above)
+    return path, value
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, Any]", value).items()
+        return [(f".{key}" if str(key).isidentifier() else f"[{key!r}]", part) for key, part in items]
+    if isinstance(value, list | tuple):
+        return [(f"[{place}]", part) for place, part in enumerate(cast("Sequence[Any]", value))]
+    if hasattr(value, "__qualname__"):  # a function or a class pickles by its name, whatever it holds
+        return []
+    names: Iterable[str] = getattr(value, "__struct_fields__", None) or getattr(value, "__dict__", {})
+    return [(f".{name}", getattr(value, name, None)) for name in names]
 
 
 def _blame(step: Step[Any, Any, Any]) -> str:

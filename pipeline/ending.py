@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.deadletters import DeadLetters
 from pipeline.errors import RunFailed, RunInterrupted
 from pipeline.gather import Known, gather
+from pipeline.model import Outcome
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
 
@@ -26,11 +28,24 @@ def end_batch(run: RunInProgress) -> ProcessingResult[Any, Any]:
         code=dict(run.settings.code()),
         letters=DeadLetters(run.pipeline, run.settings.rules.registry),
     )
-    result = gather(run.items, outcomes, run.settings.aggregate, known)
+    result = _gathered(run, outcomes, known)
     _tell_conflicts(result)
     run.finish(result.success)
     _raise_for(run, result)
     return result
+
+
+def _gathered(run: RunInProgress, outcomes: list[Outcome[Any]], known: Known) -> ProcessingResult[Any, Any]:
+    """The result, also where Ctrl-C ends the aggregate: that must not cost what was finished before."""
+    try:
+        return gather(run.items, outcomes, run.settings.aggregate, known)
+    except KeyboardInterrupt:
+        run.interrupt("interrupted while the outputs were aggregated; redo that with reaggregate")
+        return gather(run.items, outcomes, _interrupted, known)
+
+
+def _interrupted(outputs: Sequence[Any]) -> Any:
+    raise InterruptedError(f"Ctrl-C came while {len(outputs)} outputs were aggregated")
 
 
 def end_stream(run: RunInProgress) -> None:
@@ -47,7 +62,13 @@ def _tell_conflicts(result: ProcessingResult[Any, Any]) -> None:
 
 def _raise_for(run: RunInProgress, result: ProcessingResult[Any, Any] | None) -> None:
     if run.broken is not None:
-        reason = run.stopped or f"the inputs raised {type(run.broken).__name__}: {run.broken}"
-        raise RunFailed(f"{reason}; what was finished by then is in .result", result) from run.broken
+        raise RunFailed(f"{_reason(run, run.broken)}; what was finished by then is in .result", result) from run.broken
     if run.interrupted:
         raise RunInterrupted(run.stopped or "interrupted", result)
+
+
+def _reason(run: RunInProgress, broken: Exception) -> str:
+    error = f"{type(broken).__name__}: {broken}"
+    if run.stopped is not None and error in run.stopped:
+        return run.stopped
+    return "; ".join(filter(None, [f"the inputs raised {error}", run.stopped]))

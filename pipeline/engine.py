@@ -9,24 +9,21 @@ or ``arun_one``, its twin for event loops. Both drive the one loop in ``walk``; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from collections.abc import Callable
 from functools import cached_property, partial
 from sys import maxsize
-from threading import Thread
 from time import perf_counter_ns
-from typing import Any, TypeVar
+from typing import Any
 
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, StopNow
 from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
+from pipeline.loops import to_the_end
 from pipeline.ready import Pulse, awaited, pulsing, threaded, with_context
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS
 from pipeline.stepwise import Bare, Checkpoints, Keep, Start, Unkept, kept_first, stepwise
 from pipeline.walk import Call, Trace, Waiting, walk
-
-T = TypeVar("T")
 
 CANCEL_S = 1.0
 """Seconds that an async step has to end after it was cancelled, before a runner that can kills its worker."""
@@ -266,17 +263,3 @@ def run_to_its_end(program: Program, start: Start) -> Trace:
     """``run_one`` for async steps on a runner without an event loop: a loop of their own per input."""
     run = arun_one if program.checkpoints is None else arun_stepwise
     return to_the_end(run(program, start, program.calls))
-
-
-def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives, from a loop of its own, also where one is running in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    answers: list[T] = []
-    context = copy_context()
-    thread = Thread(target=lambda: answers.append(context.run(asyncio.run, coroutine)))
-    thread.start()
-    thread.join()
-    return answers[0]

@@ -102,6 +102,10 @@ class ForgottenReturn(TypeError):
     """What a step fails with when it returned ``None`` although its declared output is not optional."""
 
 
+class WrongAnswer(TypeError):
+    """What a step fails with when it returned no value: a ``Result`` in a ``Success``, a coroutine or a generator."""
+
+
 class WrongResults(TypeError):
     """What the inputs of a call of a batch step fail with when it did not return one result for each value."""
 

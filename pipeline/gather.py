@@ -8,16 +8,20 @@ all inputs succeeded, now or earlier?
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from returns.result import Failure, Success
 
 from pipeline.aggregate import Merged, aggregate_outputs
+from pipeline.answer import NO_VALUES, wrong_answer
 from pipeline.deadletters import DeadLetters
 from pipeline.describe import describe, frames_of
+from pipeline.errors import WrongAnswer
 from pipeline.metrics import Metrics
 from pipeline.model import ExecutionContext, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.result import ProcessingResult
+from pipeline.shown import quoted
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,15 +67,29 @@ def gather(
 
 def _aggregated(aggregate: Callable[[Sequence[Any]], Any], outputs: Sequence[tuple[str, Any]]) -> Merged | Failed:
     try:
-        return aggregate_outputs(aggregate, outputs)
-    except Exception as error:  # noqa: BLE001 - a failing aggregate costs no step to redo
-        exception, message = describe(error)
-        payload = Payload(step="aggregation", exception=exception, message=message)
-        return Failed(
-            input_id="",
-            step="aggregation",
-            exception=exception,
-            message=message,
-            payload=payload,
-            frames=frames_of(error),
-        )
+        merged = aggregate_outputs(aggregate, outputs)
+    except KeyboardInterrupt:  # Ctrl-C is no failure of the aggregate
+        raise
+    except BaseException as error:  # noqa: BLE001 - a failing aggregate, or one that exits, costs no outcome
+        return _failed(error)
+    output: Any = merged.output
+    if type(output) is Failure:
+        return _failed(output.failure())
+    if type(output) is Success:
+        told = quoted(cast("object", output))
+        return _failed(WrongAnswer(f"the aggregate returned {told}; return the value itself, or raise"))
+    return _failed(wrong_answer("the aggregate", output)) if type(output) in NO_VALUES else merged
+
+
+def _failed(error: Any) -> Failed:
+    """An aggregate that failed; it costs no step to redo."""
+    exception, message = describe(error)
+    payload = Payload(step="aggregation", exception=exception, message=message)
+    return Failed(
+        input_id="",
+        step="aggregation",
+        exception=exception,
+        message=message,
+        payload=payload,
+        frames=frames_of(error),
+    )

@@ -136,15 +136,16 @@ def read_payload(given: Any) -> Payload | Completed[Any]:
     if isinstance(given, Unreadable):
         raise BadPayload(given.problem)
     if not isinstance(given, Mapping):
-        raise BadPayload(
-            f"$: a payload is a dictionary with 'step' and 'data', got {type(given).__name__} {given!r:.80}"
-        )
+        cure = "; read it first: json.loads(payload)" if isinstance(given, str | bytes) else ""
+        told = f"{type(given).__name__} {quoted(given, 80)}{cure}"
+        raise BadPayload(f"$: a payload is a dictionary with 'step' and 'data', got {told}")
     fields: dict[str, Any] = dict(cast("Mapping[str, Any]", given))
     completed = fields.get("status") == "completed"
     if not completed and not fields.get("step"):
         return Payload(step="")
     if not completed and "data" not in fields:
-        raise BadPayload("$.data: missing; a payload holds the value that entered the failed step")
+        cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
+        raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
     try:
         return msgspec.convert(fields, Completed[Any]) if completed else msgspec.convert(fields, Payload)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:

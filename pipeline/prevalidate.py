@@ -6,11 +6,16 @@ from typing import Any, cast
 
 from typing_extensions import TypeIs
 
+from pipeline.answer import READ_ONCE
 from pipeline.model import Failed, Payload, ProcessorInput
 from pipeline.shown import quoted
 
 WINDOW = 50_000
 """In a stream, an id counts as used twice within this many inputs, or up to twice as many: streams may be endless."""
+
+
+LONGEST_ID = 80
+"""Characters by which an input without an id is told."""
 
 
 class Prevalidation:
@@ -24,11 +29,10 @@ class Prevalidation:
 
     def problem(self, item: object) -> str | None:
         """What is wrong with this input, or ``None``."""
-        if not _is_input(item):
-            return f"not a ProcessorInput but {type(item).__name__}; make inputs of plain values with to_inputs(values)"
-        input_id = cast("object", item.input_id)
-        if not isinstance(input_id, str) or not input_id:
-            return f"input_id must be a text that is not empty, got {input_id!r}"
+        problem = no_input(item)
+        if problem or not _is_input(item):
+            return problem
+        input_id = item.input_id
         if input_id in self.seen or input_id in self.before:
             return f"input_id {quoted(input_id)} is used twice; ids tell inputs apart when a run is resumed"
         if self.endless and len(self.seen) == WINDOW:
@@ -41,16 +45,31 @@ class Prevalidation:
         return None
 
 
+def no_input(item: object) -> str | None:
+    """What keeps this from being an input of any run, or ``None``: it has no id, or data that is gone once it is read.
+
+    >>> no_input(ProcessorInput(input_id="doc_1", data=(page for page in "ab")))
+    'data is a generator, which can be read only once: a retry would find it empty; give a list'
+    """
+    if not _is_input(item):
+        return f"not a ProcessorInput but {type(item).__name__}; make inputs of plain values with to_inputs(values)"
+    input_id = cast("object", item.input_id)
+    if not isinstance(input_id, str) or not input_id:
+        return f"input_id must be a text that is not empty, got {quoted(input_id)}"
+    if type(item.data) in READ_ONCE:
+        return "data is a generator, which can be read only once: a retry would find it empty; give a list"
+    return None
+
+
 def _is_input(item: object) -> TypeIs[ProcessorInput[Any]]:
     return isinstance(item, ProcessorInput)
 
 
 def offender(item: object, problem: str) -> Failed:
     """The outcome of an input that does not belong here."""
-    if _is_input(item):
-        input_id, data = str(item.input_id), item.data
-    else:
-        input_id, data = f"{item!r:.80}", item
+    given: object = item.input_id if _is_input(item) else item
+    input_id = given if isinstance(given, str) and _is_input(item) else quoted(given, LONGEST_ID)
+    data = item.data if _is_input(item) else item
     payload = Payload(step="prevalidation", exception="PrevalidationError", message=problem, data=data)
     return Failed(
         input_id=input_id,

@@ -14,7 +14,7 @@ import msgspec
 from typing_extensions import TypeVar, Unpack
 
 from pipeline.aggregate import collect
-from pipeline.arguments import batch, check_context
+from pipeline.arguments import batch, check_context, check_result
 from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
@@ -46,7 +46,8 @@ _LOGGER = logging.getLogger("pipeline")
 class Processor(Generic[A, B, R]):
     """Runs batches through a pipeline, and lets every input that failed go on from the step that failed it.
 
-    ``aggregate`` makes one result of all outputs, a list of them unless given; ``Options`` has the other arguments.
+    ``aggregate`` makes one result of all outputs, a list of them unless given. It is a plain function of a list; what
+    is in the list are the outputs themselves, which it must not change. ``Options`` has the other arguments.
     A processor holds no state of a run: ``execute`` may be called from several threads at once.
 
     >>> from pipeline import Processor, step, to_inputs
@@ -107,6 +108,7 @@ class Processor(Generic[A, B, R]):
         Inputs that do not belong fail on their own, because those to come cannot be seen; an id that is used twice
         is found if the two are at most 50,000 inputs apart. Closing the iterator stops the workers.
         """
+        inputs = batch(inputs)
         run = self._begin(context)
         try:
             for arrival in arrivals(run, self.runner, inputs):
@@ -119,6 +121,7 @@ class Processor(Generic[A, B, R]):
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
     ) -> AsyncIterator[Outcome[B]]:
         """``stream`` for a caller with a running event loop."""
+        inputs = batch(inputs)
         run = self._begin(context)
         try:
             async for arrival in aarrivals(run, self.runner, inputs):
@@ -141,7 +144,7 @@ class Processor(Generic[A, B, R]):
         ``result.failure_clusters()``) the others stay as they are, to be retried later.
         ``lift`` lets inputs out of quarantine: all with ``True``, or some by their ids.
         """
-        return self._go_on(left_by(result), only, lift)
+        return self._go_on(_left_by(result), only, lift)
 
     def resume(self, run_id: str | None = None, *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with a run of the journal, the latest unless named, also after kill -9; its inputs come from there.
@@ -172,6 +175,7 @@ class Processor(Generic[A, B, R]):
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
         """The same outcomes under this processor's aggregate; no step runs."""
+        check_result(result)
         known = Known(
             context=result.context,
             metrics=result.metrics,
@@ -193,7 +197,7 @@ class Processor(Generic[A, B, R]):
 
         Nothing runs.
         """
-        left = self._past().recalled(of) if isinstance(of, str) else left_by(of)
+        left = self._past().recalled(of) if isinstance(of, str) else _left_by(of)
         again = going_on(left, only, lift, self.pipeline.names)
         run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)
         return planned(run)
@@ -244,3 +248,7 @@ class Processor(Generic[A, B, R]):
 
     def __repr__(self) -> str:
         return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"
+
+
+def _left_by(of: ProcessingResult[Any, Any] | Iterable[ProcessorInput[Any]]) -> Left:
+    return left_by(of if isinstance(of, ProcessingResult) else batch(of))

@@ -42,7 +42,8 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     ``output`` is the aggregate over all outputs when every input succeeded (now or earlier), else ``None``.
     ``aggregation`` is why the aggregate failed; redo it with ``Processor.reaggregate``, no step runs again.
     ``stopped`` says why the run was ended early. ``code`` maps step names to the fingerprints of their code.
-    Printed, it is the counts, and a line for each of the first inputs that failed, or else did not run.
+    Printed, it is the counts, and a line for each of the first inputs that failed, or else did not run; its ``repr``,
+    which a notebook shows, is the counts alone.
 
     >>> from pipeline import Processor, step, to_inputs
     >>> print(Processor(pipeline=step("invert")(lambda n: 1 / n)).execute(to_inputs([4, 0])))
@@ -82,14 +83,19 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
         """The inputs that were not started or were set aside, in input order."""
         return tuple(outcome for outcome in self.outcomes if isinstance(outcome, NotRun))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"<ProcessingResult of {self._heading()}>"
+
+    def _heading(self) -> str:
         counts = Counter(type(outcome) for outcome in self.outcomes)
         told = ", ".join(f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind])
-        heading = f"{len(self.outcomes)} input{'' if len(self.outcomes) == 1 else 's'}{': ' if told else ''}{told}"
+        return f"{len(self.outcomes)} input{'' if len(self.outcomes) == 1 else 's'}{': ' if told else ''}{told}"
+
+    def __str__(self) -> str:
         failed = (*self.failed, *filter(None, [self.aggregation]))
         lines = [*map(_line, failed[:MOST_LINES]), *map(_line, self.not_run[: max(0, MOST_LINES - len(failed))])]
         rest = len(failed) + len(self.not_run) - len(lines)
-        return "\n".join([heading, *lines, *([f"… and {rest} more"] if rest else [])])
+        return "\n".join([self._heading(), *lines, *([f"… and {rest} more"] if rest else [])])
 
     def error_responses(self) -> list[dict[str, Any]]:
         """The document's error response of every failed input, in input order."""

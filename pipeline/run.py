@@ -24,12 +24,12 @@ from pipeline.errors import JournalError
 from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
-from pipeline.model import ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput
+from pipeline.model import ExecutionContext, Failed, Outcome, ProcessorInput
 from pipeline.plan import Decision, Keep, Refuse, Run, decide
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
-from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, notes_of, raise_unkept, without_running
+from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, not_reached, raise_unkept, without_running
 from pipeline.snapshot import own
 from pipeline.stepwise import Start
 from pipeline.story import tell_finish, tell_outcome, tell_start
@@ -205,8 +205,7 @@ class RunInProgress:
         dispatched = self._unchanged(dispatched, back)
         came_to = self._further_on(dispatched) if isinstance(back, Crash) else dispatched
         outcome = self.settler.settle(came_to, back)
-        arrival = Arrival(dispatched.place, dispatched.item, outcome, False, notes_of(back))
-        return self._recorded(arrival, dispatched.decision)
+        return self._recorded(Arrival.of(dispatched, outcome, back), dispatched.decision)
 
     def _further_on(self, dispatched: Dispatched) -> Dispatched:
         """An input that came to no end, at the last checkpoint of this run."""
@@ -254,17 +253,12 @@ class RunInProgress:
             dispatched = self.dispatched.pop(position)
             if dispatched is not None:
                 outcome = self.settler.not_given_back(self._further_on(dispatched), self.stopped)
-                yield from self._recorded(Arrival(dispatched.place, dispatched.item, outcome), dispatched.decision)
+                yield from self._recorded(Arrival.of(dispatched, outcome), dispatched.decision)
         yield from self._flushed()
 
     def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
         """An input that was not dispatched before the run stopped."""
-        kept = self.again.kept.get(item.input_id)
-        if kept is not None:
-            return Arrival(place, item, kept, kept=True)
-        payload = item.payload if isinstance(item.payload, Payload) else None
-        outcome = NotRun(input_id=item.input_id, reason=self.stopped or "the run ended early", payload=payload)
-        return Arrival(place, item, outcome)
+        return not_reached(place, item, self.again.kept, self.stopped)
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""

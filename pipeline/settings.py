@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, cast
 import msgspec
 
 from pipeline import codec
-from pipeline.arguments import check_options
+from pipeline.arguments import check_aggregate, check_options
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.events import Observer
 from pipeline.journal import Journal
@@ -97,8 +97,7 @@ def settings_of(name: str, aggregate: Callable[[Sequence[Any]], Any], options: O
         hint = did_you_mean(unknown[0], known)
         raise InvalidSetting(f"Processor has no argument {unknown[0]!r}{hint}")
     check_options(name, options)
-    if not callable(aggregate):
-        raise InvalidSetting(f"aggregate={aggregate!r} is not a function of the outputs; leave it out for a list")
+    check_aggregate(aggregate)
     given = {key: value for key, value in options.items() if key != "runner" and value is not None}
     rules = {key: given.pop(key) for key in ResumeRules.__struct_fields__ if key in given}
     given["observers"] = tuple(options.get("observers") or ())

@@ -7,15 +7,17 @@ Crash, or nothing        Failed where it started in this run, or at its last che
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, assert_never
 
 import msgspec
 
 from pipeline import fingerprint, snapshot
+from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
+from pipeline.prevalidate import no_input, offender
 from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace
 from runners import Crash
@@ -54,6 +56,11 @@ class Arrival(msgspec.Struct, frozen=True):
     outcome: Outcome[Any]
     kept: bool = False
     notes: tuple[Note, ...] = ()
+
+    @classmethod
+    def of(cls, dispatched: Dispatched, outcome: Outcome[Any], back: Back | None = None) -> Arrival:
+        """What has become of a dispatched input, now that ``back`` came."""
+        return cls(dispatched.place, dispatched.item, outcome, False, () if back is None else notes_of(back))
 
 
 class Settler:
@@ -119,7 +126,8 @@ class Settler:
             return Succeeded(input_id=dispatched.item.input_id, output=dispatched.decision.value)
         step = self.names[dispatched.decision.index]
         at = crash.mark if 0 <= crash.mark < len(self.names) else dispatched.decision.index
-        message = crash.message if self.names[at] == step else f"{crash.message} (in step {self.names[at]!r})"
+        told = (unsendable(dispatched.decision.value) if crash.kind == "invalid" else None) or crash.message
+        message = told if self.names[at] == step else f"{told} (in step {self.names[at]!r})"
         payload = self._payload(dispatched, step, crash.exception, message, dispatched.decision.value)
         attempt = Attempt(
             step=step,
@@ -199,6 +207,22 @@ def as_given(dispatched: Dispatched, back: Back) -> ProcessorInput[Any]:
         return item
     data = (snapshot.copied if end.escaped else snapshot.restore)(item.data, end.first)
     return item if data is item.data else msgspec.structs.replace(item, data=data)
+
+
+def not_reached(
+    place: int, item: ProcessorInput[Any], kept: Mapping[str, Outcome[Any]], stopped: str | None
+) -> Arrival:
+    """An input that was not dispatched before the run was ``stopped``; what is no input at all fails all the same."""
+    problem = no_input(item)
+    if problem:
+        return Arrival(place, item, offender(item, problem))
+    earlier = kept.get(item.input_id)
+    if earlier is not None:
+        return Arrival(place, item, earlier, kept=True)
+    payload = item.payload if isinstance(item.payload, Payload) else None
+    return Arrival(
+        place, item, NotRun(input_id=item.input_id, reason=stopped or "the run ended early", payload=payload)
+    )
 
 
 def without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:

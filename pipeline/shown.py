@@ -7,13 +7,17 @@ LIMIT = 200
 
 
 def quoted(name: object, limit: int = LIMIT) -> str:
-    """A name in quotes, or its beginning and its length.
+    """A name in quotes, or its beginning and its length. Never raises, whatever a value does in its ``__repr__``.
 
     >>> quoted("doc_1"), quoted("doc_1", limit=3)
     ("'doc_1'", "'do... (5 characters)")
     """
-    text = repr(name)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(str(name))} characters)"
+    try:
+        text = repr(name)
+    except Exception as broken:  # noqa: BLE001 - what cannot say what it is must not hide what is wrong with it
+        return f"<{type(name).__name__} without a text: its __repr__ raised {type(broken).__name__}>"
+    length = len(name) if isinstance(name, str) else len(text)
+    return text if len(text) <= limit else f"{text[:limit]}... ({length} characters)"
 
 
 def printable(text: str) -> str:

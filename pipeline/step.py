@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import run as run_to_the_end
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeAlias, cast, overload
@@ -11,7 +10,9 @@ from returns.result import Failure, Result, Success
 from typing_extensions import TypeIs, TypeVar, Unpack
 
 from pipeline import signature
-from pipeline.errors import ForgottenReturn, InvalidStep
+from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
+from pipeline.errors import InvalidStep
+from pipeline.loops import to_the_end
 from pipeline.policies import Policies
 from pipeline.signature import UNREAD
 from pipeline.stepcontext import StepContext
@@ -30,7 +31,7 @@ B_co = TypeVar("B_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True, default=Never)
 
 Awaited: TypeAlias = Coroutine[Any, Any, B]
-"""What calling an async function gives."""
+"""What calling an async function gives, or one that is declared to give a coroutine."""
 
 FunctionOfOneValue: TypeAlias = Callable[[A], B] | Callable[[A, StepContext], B]
 """A function that a step can be made of: it takes a value, and the call's context if it wants that.
@@ -92,7 +93,7 @@ class Step(Generic[A_contra, B_co, E_co]):
         """Run the function on one value; what it raises becomes a ``Failure``. An async step is run to its end."""
         try:
             answer = self.fn(value, *self.context_arguments())
-            return self.lift(run_to_the_end(answer) if self.is_async else answer)
+            return self.lift(to_the_end(answer) if self.is_async else answer)
         except Exception as error:  # noqa: BLE001 - a raising step is a failing step
             return Failure(error)
 
@@ -120,23 +121,17 @@ class Step(Generic[A_contra, B_co, E_co]):
         raise not_a_step(before)
 
     def lift(self, answer: Any) -> Result[Any, Any]:
-        """``answer`` as a ``Result``: a plain value succeeds, a forgotten ``return`` fails."""
-        if type(answer) is Success or type(answer) is Failure:
+        """``answer`` as a ``Result``: a plain value succeeds, a forgotten ``return`` or what is no value fails."""
+        if type(answer) is Failure:
             return cast("Result[Any, Any]", answer)
         if answer is None and not self.may_return_none:
-            return Failure(self.forgotten_return())
-        return Success(answer)
-
-    def forgotten_return(self) -> ForgottenReturn:
-        """The error of a step that returned ``None`` although its declared output is not optional."""
-        return ForgottenReturn(
-            f"step {self.name!r} returned None; did you forget to return? "
-            "If None is meant, declare it: '-> None' or '-> X | None'"
-        )
+            return Failure(forgotten_return(self.name))
+        value: Any = cast("Any", answer).unwrap() if type(answer) is Success else answer
+        return Failure(wrong_answer(f"step {self.name!r}", value)) if type(value) in NO_VALUES else Success(value)
 
     @cached_property
     def is_async(self) -> bool:
-        """Whether the function is a coroutine function."""
+        """Whether the function's answer is awaited: a coroutine function, or one declared to give a coroutine."""
         return signature.is_async(self.fn)
 
     @cached_property
@@ -154,7 +149,7 @@ class Step(Generic[A_contra, B_co, E_co]):
     @cached_property
     def may_return_none(self) -> bool:
         """Whether ``None`` is a declared output, and not a forgotten ``return``."""
-        return signature.may_be_none(signature.output_type(self.fn))
+        return signature.may_return_none(self.fn)
 
     @cached_property
     def wants_context(self) -> bool:
@@ -262,7 +257,8 @@ def step(fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]) -> S
     """A step from a function: ``@step("validation")``, or ``step(fn)`` which names it after the function.
 
     The function takes one value, and a ``StepContext`` second if it asks for one.
-    It returns a ``Result`` or a plain value, or raises; it may be async.
+    It returns a ``Result`` or a plain value, or raises; it may be async. What is no value fails with ``WrongAnswer``:
+    a ``Result`` inside a ``Success``, a coroutine that nothing awaits, a generator, which can be read only once.
     ``StepSettings`` has the keyword arguments that go with a name.
 
     >>> @step("validation")
@@ -275,7 +271,7 @@ def step(fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]) -> S
     """
     if isinstance(fn, str):
         return StepDecorator(fn, settings)
-    return StepDecorator(getattr(fn, "__name__", type(fn).__name__), settings)(fn)
+    return StepDecorator(signature.name_of(fn), settings)(fn)
 
 
 def is_success(result: Result[B, E]) -> TypeIs[Success[B]]:

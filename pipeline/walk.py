@@ -19,6 +19,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from pipeline import snapshot
+from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
 from pipeline.describe import describe, frames_of
 from pipeline.errors import StopNow
 from pipeline.model import Attempt, FailureKind, Frame, Note
@@ -183,12 +184,12 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
             before, may_change = None, False
             continue
         if kind is Success:
-            value = answer._inner_value  # what unwrap() returns, without the call
+            answer = answer._inner_value  # what unwrap() returns, without the call
         elif kind is Failure:
             return stop(call, answer._inner_value, value, (before, first, attempts)), clock_ns, ()
         elif kind is Tried:
             attempts += answer.attempts
-            value = answer.answer
+            answer = answer.answer
         elif kind is Refusal:
             return refuse(call, answer, value, (before, first, attempts)), clock_ns, ()
         elif kind is Waiting:
@@ -196,11 +197,13 @@ def walk(  # noqa: C901 - the one loop, kept flat because every call costs every
             answer.place, answer.value, answer.kept = call.place, value, (before, first, attempts)
             return answer, clock_ns, ()
         elif answer is None and not call.may_return_none:
-            forgotten = call.step.forgotten_return()
+            forgotten = forgotten_return(call.step.name)
             return stop(call, forgotten, value, (before, first, attempts)), clock_ns, ()
-        else:
-            value = answer
-        before, may_change = None, type(value) not in IMMUTABLE
+        may_change = type(answer) not in immutable
+        if may_change and type(answer) in NO_VALUES:
+            wrong = wrong_answer(f"step {call.step.name!r}", answer)
+            return stop(call, wrong, value, (before, first, attempts)), clock_ns, ()
+        value, before = answer, None
     return value, clock_ns, attempts
 
 

@@ -10,6 +10,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from pipeline import snapshot
+from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
 from pipeline.batchstep import Batched
 from pipeline.errors import WrongResults
 from pipeline.guard.effects import Late, Raised
@@ -123,9 +124,11 @@ class Group:
     def _failure_in(self, result: Any) -> Any:
         if type(result) is Failure:
             return result._inner_value
-        if result is None and not self.guard.step.may_return_none:
-            return self.guard.step.forgotten_return()
-        return None
+        step = self.guard.step
+        if result is None and not step.may_return_none:
+            return forgotten_return(step.name)
+        value = result._inner_value if type(result) is Success else result
+        return wrong_answer(f"batch step {step.name!r}", value) if type(value) in NO_VALUES else None
 
     def fail(self, member: Member) -> None:
         """An input ends with what its last try failed with."""

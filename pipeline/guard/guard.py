@@ -9,6 +9,7 @@ from typing import Any
 
 from returns.result import Failure
 
+from pipeline.answer import forgotten_return
 from pipeline.guard.breaker import Breaker
 from pipeline.guard.effects import Late, Raised
 from pipeline.guard.results import Remembered
@@ -68,7 +69,7 @@ class Guard:
         if kind is Late:
             return TimeoutError(f"step {self.step.name!r} took longer than {self.policies.timeout_s:g} s")
         if answer is None and not self.step.may_return_none:
-            return self.step.forgotten_return()
+            return forgotten_return(self.step.name)
         return None
 
     def names(self, policy: Retry | CircuitBreaker, error: Any) -> bool | None:

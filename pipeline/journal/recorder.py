@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from time import monotonic, time
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -284,7 +284,7 @@ def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
 
 def is_input(item: object) -> bool:
     """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
-    return isinstance(item, ProcessorInput)
+    return isinstance(item, ProcessorInput) and isinstance(cast("object", item.input_id), str)
 
 
 def _nothing() -> None:

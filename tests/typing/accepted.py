@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -256,6 +256,16 @@ def anything(value: Any) -> int:
     return len(str(value))
 
 
+@step("later")
+def later(value: int) -> Coroutine[Any, Any, Result[int, str]]:
+    return answered(value)
+
+
+async def answered(value: int) -> Result[int, str]:
+    return Success(value)
+
+
+assert_type(later, Step[int, int, str])
 assert_type(loose_result, Step[dict[str, Any], dict[str, Any], Rejection])
 assert_type(loose_plain, Step[dict[str, Any], list[Any], Never])
 assert_type(loose_error, Step[list[Any], int, Any])

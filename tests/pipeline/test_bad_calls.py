@@ -1,0 +1,220 @@
+"""Calls that a type checker would refuse, made all the same: an early error that says what to give instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import (
+    ExecutionContext,
+    Failed,
+    InvalidSetting,
+    InvalidStep,
+    MemoryJournal,
+    NotRun,
+    Payload,
+    Pipeline,
+    Processor,
+    ProcessorInput,
+    RunFailed,
+    SqliteJournal,
+    Succeeded,
+    UnknownStep,
+    step,
+    to_inputs,
+)
+from runners import ProcessRunner, SequentialRunner
+
+
+@step("parse")
+def parse(text: str) -> int:
+    return int(text)
+
+
+@step("invert")
+def invert(number: int) -> float:
+    return 1 / number
+
+
+WHOLE = parse >> invert
+PROCESSOR = Processor(pipeline=WHOLE)
+
+
+class Mute:
+    """What raises whatever it is asked."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not comparable")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("no hash")
+
+
+STRANGERS = ["not an input", None, 5, {"input_id": "x", "data": "1"}, Mute()]
+
+
+@pytest.mark.parametrize("stranger", [*STRANGERS, ProcessorInput(input_id=Mute(), data="1")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("make_journal", [lambda path: None, lambda path: MemoryJournal(), SqliteJournal])
+def test_what_is_no_input_costs_nothing_where_the_run_stopped_before_it(
+    stranger: Any, make_journal: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    processor = Processor(
+        pipeline=WHOLE, prevalidation="isolate", fail_fast=True, journal=make_journal(tmp_path / "runs.db")
+    )
+    inputs = [*to_inputs(["4", "0", "2"]), stranger]
+
+    result = processor.execute(inputs)
+
+    assert [type(outcome) for outcome in result.outcomes] == [Succeeded, Failed, NotRun, Failed]
+    assert result.failed[1].step == "prevalidation"
+    assert list(result.inputs) == inputs
+    assert [type(outcome) for outcome in processor.retry(result).outcomes][-1] is Failed
+
+
+def test_inputs_that_raise_are_told_also_where_one_of_them_does_not_belong() -> None:
+    def broken() -> Iterator[Any]:
+        yield from ["not an input", ProcessorInput(input_id="1", data="1")]
+        raise OSError("disk gone")
+
+    with pytest.raises(
+        RunFailed, match=r"the inputs raised OSError: disk gone; prevalidation: 1 of 2 inputs"
+    ) as raised:
+        PROCESSOR.execute(broken())
+
+    assert raised.value.result is not None
+    assert len(raised.value.result.outcomes) == 2
+
+
+@pytest.mark.parametrize("inputs", [None, 3, b"1", {"input_id": "1"}, ProcessorInput(input_id="1", data="1")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        PROCESSOR.execute,
+        lambda inputs: list(PROCESSOR.stream(inputs)),
+        PROCESSOR.start,
+        PROCESSOR.retry,
+        PROCESSOR.plan,
+    ],
+)
+def test_what_holds_no_inputs_is_refused_by_every_call_that_takes_them(call: Any, inputs: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"^the inputs are .*give"):
+        call(inputs)
+
+
+def test_only_a_result_is_aggregated_again() -> None:
+    nothing: Any = None
+
+    with pytest.raises(InvalidSetting, match="this takes the result of a run, got None"):
+        PROCESSOR.reaggregate(nothing)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"retry_count": "1"}, r"\$\.retry_count"),
+        ({"retry_count": -1}, "counts retries from 0"),
+        ({"previous_run_id": 5}, r"\$\.previous_run_id"),
+        ({"execution_metadata": None}, r"\$\.execution_metadata"),
+        ({"execution_metadata": {"desk": {"floor": 1}}}, r"\$\.execution_metadata"),
+    ],
+)
+def test_a_context_whose_fields_do_not_fit_is_refused_with_the_path(fields: Any, path: str) -> None:
+    context = ExecutionContext(**fields)
+
+    with pytest.raises(InvalidSetting, match=path):
+        PROCESSOR.execute(to_inputs(["1"]), context)
+    with pytest.raises(InvalidSetting, match=path):
+        Processor(pipeline=WHOLE, context=context)
+
+
+def test_a_payload_that_needs_one_more_step_says_which() -> None:
+    failed = PROCESSOR.execute([ProcessorInput(input_id="1", data="0")]).failed[0]
+    whole = failed.error_response()
+    items = [
+        ProcessorInput(input_id="whole", data="0", payload=whole),
+        ProcessorInput(input_id="text", data="0", payload='{"step": "invert", "data": 2}'),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        ProcessorInput(input_id="mute", data="0", payload=Mute()),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        ProcessorInput(input_id="good", data="0", payload={**whole["payload"], "data": 2}),
+    ]
+
+    result = Processor(pipeline=WHOLE, on_input_change="resume").execute(items)
+
+    told = {outcome.input_id: outcome.message for outcome in result.failed}
+    assert told["whole"].endswith("this is a whole error response, give its 'payload'")
+    assert told["text"].endswith("read it first: json.loads(payload)")
+    assert "Mute without a text" in told["mute"]
+    assert [outcome.input_id for outcome in result.succeeded] == ["good"]
+
+
+def test_a_payload_with_a_step_that_is_no_text_is_refused() -> None:
+    odd: Any = Payload(step=5, data=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    assert "no step 5" in PROCESSOR.execute([ProcessorInput(input_id="1", data="1", payload=odd)]).failed[0].message
+
+
+@pytest.mark.parametrize("steps", [None, parse, 5])
+def test_a_pipeline_of_no_list_says_what_to_give(steps: Any) -> None:
+    with pytest.raises(InvalidStep, match=r"takes an iterable of steps, got .*; give a list: \[first, second\]"):
+        Pipeline.of(steps)
+
+
+@pytest.mark.parametrize("place", [2, -3])
+def test_a_place_that_no_step_has_names_the_pipeline(place: int) -> None:
+    with pytest.raises(UnknownStep, match=rf"no step at place {place} in pipeline \(parse >> invert\), which has 2"):
+        WHOLE[place]
+
+
+def test_the_text_of_a_result_in_a_notebook_is_bounded_and_holds_no_data() -> None:
+    result = PROCESSOR.execute(to_inputs(["4", "0", "secret"]))
+
+    assert repr(result) == "<ProcessingResult of 3 inputs: 1 succeeded, 2 failed>"
+
+
+class Handle:
+    def __init__(self) -> None:
+        self.pages: list[Any] = [b"%PDF", {"source file": lambda: None}]
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (lambda: None, "$, a function, does not pickle"),
+        ({"file": [1, lambda: None]}, "$.file[1], a function, does not pickle"),
+        (Handle(), "$.pages[1]['source file'], a function, does not pickle"),
+    ],
+)
+def test_data_that_cannot_go_to_a_worker_is_told_with_its_path_and_costs_its_input_only(data: Any, path: str) -> None:
+    as_text = Processor(pipeline=step("text")(str), runner=ProcessRunner(1))
+    items: list[ProcessorInput[Any]] = [
+        *to_inputs([1, data, 3], key=lambda value: type(value).__name__ + str(value)[:1])
+    ]
+
+    result = as_text.execute(items)
+
+    assert [outcome.output for outcome in result.succeeded] == ["1", "3"]
+    assert (result.failed[0].step, result.failed[0].kind) == ("text", "invalid")
+    assert path in result.failed[0].message
+    assert "choose a runner in this process" in result.failed[0].message
+    on_another = Processor(pipeline=step("text")(str), runner=SequentialRunner()).retry(result)
+    assert on_another.success
+
+
+def test_data_without_a_bottom_does_not_end_the_run() -> None:
+    deep: list[Any] = [lambda: None]
+    for _ in range(50_000):
+        deep = [deep]
+    ring: list[Any] = [lambda: None]
+    ring.insert(0, ring)
+    as_text = Processor(pipeline=step("type")(type), runner=ProcessRunner(1))
+
+    result = as_text.execute([ProcessorInput(input_id=name, data=data) for name, data in [("d", deep), ("r", ring)]])
+
+    assert [failed.kind for failed in result.failed] == ["invalid", "invalid"]
+    while deep and isinstance(deep[0], list):  # so that letting go of it does not recurse
+        deep = deep[0]
