@@ -49,6 +49,13 @@ def _input(place: int, item: Any) -> ProcessorInput[Any]:
     return ProcessorInput(input_id=f"input-{place}", data=item)
 
 
+def examples_of(examples: Any) -> int:
+    """How many batches to draw."""
+    if not isinstance(examples, int) or examples < 1:
+        raise InvalidSetting(f"check_resume: examples={examples!r}; give how many batches to draw, from 1")
+    return examples
+
+
 def laws_of(laws: Any) -> tuple[Law, ...]:
     """The laws to hold."""
     given = (laws,) if isinstance(laws, Law) else tuple(laws)

@@ -12,7 +12,7 @@ from pipeline.codec import Registry
 from pipeline.compose import Pipeline
 from pipeline.model import ProcessorInput
 from pipeline.step import Step
-from pipeline.testing.arguments import bare, batch_of, idempotent_of, laws_of, runners_of
+from pipeline.testing.arguments import bare, batch_of, examples_of, idempotent_of, laws_of, runners_of
 from pipeline.testing.fresh import FreshProcess
 from pipeline.testing.law import Law
 from pipeline.testing.laws import LAWS
@@ -86,7 +86,7 @@ def check_resume(
         if fresh:
             subject = replace(subject, fresh=stack.enter_context(FreshProcess(subject.pipeline)))
         _start_workers(stack, subject.runners)
-        broken = search(subject, source, chosen, examples, settings)
+        broken = search(subject, source, chosen, examples_of(examples), settings)
     if broken is not None:
         raise broken
 

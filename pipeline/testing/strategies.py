@@ -26,11 +26,19 @@ MOST_FAULTS = 3
 
 
 def values_for(pipeline: Pipeline[Any, Any, Any] | Step[Any, Any, Any]) -> st.SearchStrategy[Any]:
-    """Values of the first step's declared type; ``InvalidSetting`` when it declares none."""
+    """Values of the first step's declared type; ``InvalidSetting`` when none is declared, or none can be made up."""
     first = pipeline if isinstance(pipeline, Step) else pipeline[0]
     if first.input_type is Any:
         raise InvalidSetting(f"step {first.name!r} declares no input type; annotate it, or give inputs")
-    return st.from_type(first.input_type)
+    values: st.SearchStrategy[Any] = st.from_type(first.input_type)
+    try:
+        values.validate()
+    except Exception as error:  # noqa: BLE001 - a class without annotations, a protocol, ...
+        made = getattr(first.input_type, "__name__", first.input_type)
+        raise InvalidSetting(
+            f"step {first.name!r} takes {made}, of which no values can be made up; give inputs, or a strategy ({error})"
+        ) from None
+    return values
 
 
 def inputs(

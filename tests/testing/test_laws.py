@@ -220,6 +220,18 @@ def undeclared(value):  # type: ignore[no-untyped-def]
     return value
 
 
+class Unknowable:
+    """Nobody can tell what it is made of."""
+
+    def __init__(self, amount):  # type: ignore[no-untyped-def]
+        self.amount = amount
+
+
+@step("price")
+def priced(given: Unknowable) -> int:
+    return 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "problem"),
     [
@@ -230,6 +242,8 @@ def undeclared(value):  # type: ignore[no-untyped-def]
         ((undeclared, 3), {}, InvalidSetting, "the inputs are 3; give a list"),
         ((undeclared, list(to_inputs([1])) * 2), {}, InvalidSetting, "'input-1' is used twice"),
         ((undeclared,), {}, InvalidSetting, "'idle' declares no input type"),
+        ((priced,), {}, InvalidSetting, "step 'price' takes Unknowable, of which no values can be made"),
+        ((defective.load, [1]), {"examples": 0}, InvalidSetting, "examples=0; give how many batches to draw, from 1"),
         ((undeclared, [1]), {"idempotent": {"idel": list}}, UnknownStep, "did you mean 'idle'"),
         ((undeclared, [1]), {"idempotent": ["idle"]}, InvalidSetting, "a function that reads the state"),
         ((undeclared, [1]), {"idempotent": {"idle": 3}}, InvalidSetting, "a function that reads the state"),
