@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline import Processor, step, to_inputs
 from runners.process import ProcessRunner
+from tests.benchmarks.runners.memory import RUNNERS
 from tests.runners import faults
 from tests.runners.processes import descendants, nothing_left_behind
-from tests.runners.test_process_faults import split
-from tests.runners.test_process_life import check_fork_hazard, growth_over
+from tests.runners.test_process_life import check_fork_hazard
 
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(3600)]
 
+TRIALS = int(os.environ.get("STEPSLICE_TRIALS", "500"))
+ROOT = Path(__file__).parents[2]
+KILLED: dict[str, tuple[Callable[[], ProcessRunner], int]] = {
+    "fork, deliver_each": (lambda: ProcessRunner(2, "fork", deliver_each=True), 7),
+    "fork": (lambda: ProcessRunner(2, "fork"), 3),
+}
+"""Settings, and how many tenths of the trials they get."""
 
-def slow_square(folder: Path, value: int) -> int:
-    faults.spin(0.003)
-    return faults.note_and_square(folder, value)
+
+def note(folder: Path, name: str, value: int) -> int:
+    faults.spin(0.001)
+    with (folder / f"{name}-{value}").open("ab", buffering=0) as file:
+        file.write(b".")
+    return value
+
+
+def three_steps(folder: Path) -> Any:
+    first, second, third = (step(name)(partial(note, folder, name)) for name in ("first", "second", "third"))
+    return first >> second >> third
 
 
 @contextmanager
@@ -51,31 +71,41 @@ def random_kills(seed: int, every_s: float) -> Iterator[list[int]]:
         thread.join()
 
 
-def test_random_kills_cost_only_the_inputs_they_hit(tmp_path: Path) -> None:
-    """R2: 200 inputs of 3 ms, a kill every 50 ms, 500 trials."""
-    trials = int(os.environ.get("STEPSLICE_TRIALS", "500"))
-    kills = lost = repeated = 0
-    for trial in range(trials):
+@pytest.mark.parametrize("setting", KILLED)
+def test_random_kills_cost_only_the_inputs_they_hit(setting: str, tmp_path: Path) -> None:
+    """R2: 200 inputs of three steps of 1 ms, a kill every 50 ms; what was blamed is retried."""
+    make, tenths = KILLED[setting]
+    figures: Counter[str] = Counter()
+    for trial in range(TRIALS * tenths // 10):
         folder = tmp_path / str(trial)
         folder.mkdir()
+        processor = Processor(pipeline=three_steps(folder), runner=make())
         with random_kills(trial, 0.05) as killed:
-            stream = ProcessRunner(2, "fork", deliver_each=True).stream(partial(slow_square, folder), range(200))
-            results, crashes = split(stream)
-        kills += len(killed)
-        lost += len(crashes)
-        repeated += sum(max(0, file.stat().st_size - 1) for file in folder.iterdir())
-        assert len(results) + len(crashes) == 200
-        assert {crash.kind for crash in crashes.values()} <= {"crash"}
-        assert len(crashes) <= len(killed)
-    print(f"\nR2: {trials} trials, {kills} kills, {lost} inputs blamed, {repeated} repeated")
-    assert repeated == 0
+            result = processor.execute(to_inputs(range(200), key=str))
+        blamed = {outcome.input_id for outcome in result.failed}
+        times = Counter({file.name: file.stat().st_size for file in folder.iterdir()})
+        repeated = sum(count - 1 for name, count in times.items() if name.partition("-")[2] not in blamed)
+        figures.update(trials=1, kills=len(killed), blamed=len(blamed), repeated=repeated)
+        figures["lost"] += 200 - len(result.succeeded) - len(blamed)
+
+        assert {outcome.kind for outcome in result.failed} <= {"crash"}
+        assert len(blamed) <= len(killed)
+        assert processor.retry(result).output == list(range(200))
+        if "deliver_each" in setting:
+            assert repeated == 0
+    told = ", ".join(f"{figures[name]:,} {name}" for name in ("trials", "kills", "blamed", "lost", "repeated"))
+    print(f"\nR2 {setting}: {told}")
+    assert figures["lost"] == 0
 
 
-def test_five_million_inputs_stay_flat_in_memory() -> None:
-    start = time.monotonic()
-    growth = growth_over(5_000_000)
-    print(f"\n5,000,000 inputs: growth {growth / 1e6:.1f} MB in {time.monotonic() - start:.0f} s")
-    assert growth < 5_000_000
+@pytest.mark.parametrize("name", RUNNERS)
+def test_five_million_inputs_stay_flat_in_memory(name: str) -> None:
+    """In a process of its own, whose peak the kernel counts."""
+    command = [sys.executable, "-m", "tests.benchmarks.runners.memory", name, "5000000"]
+    told = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+    print(f"\n{name}: 5,000,000 inputs: growth {told['grown'] / 1e6:.1f} MB in {told['seconds']:.0f} s")
+    assert told["grown"] < 5_000_000
 
 
 def test_thousands_of_batches_leave_nothing_behind() -> None:
@@ -85,4 +115,6 @@ def test_thousands_of_batches_leave_nothing_behind() -> None:
 
 
 def test_fork_hazards_do_not_hang(tmp_path: Path) -> None:
+    """R15: threads that log and hold locks while workers start, 50 times."""
     check_fork_hazard(tmp_path, rounds=50)
+    print("\nR15: 50 batches beside threads that hold locks: 0 hung")
