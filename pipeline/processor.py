@@ -5,7 +5,6 @@ inputs ─▶ prevalidate ─▶ decide ─▶ runner.stream(run_one) ─▶ tak
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, overload
@@ -39,8 +38,6 @@ from runners import Runner, SequentialRunner
 A = TypeVar("A", default=Any)
 B = TypeVar("B", default=Any)
 R = TypeVar("R", default=list[B])
-
-_LOGGER = logging.getLogger("pipeline")
 
 
 class Processor(Generic[A, B, R]):
@@ -235,7 +232,6 @@ class Processor(Generic[A, B, R]):
             run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, again.kept)
             run.recorder.on_lost = partial(run.stop, "another process has taken over this run")
         run.begin(self.runner.workers)
-        _LOGGER.info("run started", extra={"run_id": lineage.run_id, "processor": self.name})
         return run
 
     def _execute(self, run: RunInProgress) -> ProcessingResult[B, R]:

@@ -32,7 +32,7 @@ from pipeline.settings import Settings
 from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, not_reached, raise_unkept, without_running
 from pipeline.snapshot import own
 from pipeline.stepwise import Start
-from pipeline.story import tell_finish, tell_outcome, tell_start
+from pipeline.story import log_failure, tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import Tolerance
 from pipeline.walk import Trace
 from runners import Crash
@@ -284,6 +284,7 @@ class RunInProgress:
             tell_outcome(self, arrival, decision, time())
         self.finished += 1
         if type(outcome) is Failed and not arrival.kept:
+            log_failure(self, outcome)
             reason = self.tolerance.take(outcome, self.finished, self.meter.counts["succeeded"])
             if reason is not None:
                 self.stop(reason)

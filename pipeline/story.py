@@ -1,17 +1,24 @@
-"""A run told as events: what one outcome, a start and an end mean to those who listen."""
+"""A run told as events and as records of the log: what one outcome, a start and an end mean to those who listen.
+
+Nothing of an input is logged above DEBUG, and its data never: so neither what an exception says, which may repeat it.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pipeline import events
 from pipeline.model import Failed, Succeeded
+from pipeline.shown import quoted
 
 if TYPE_CHECKING:
     from pipeline.plan import Run
     from pipeline.run import RunInProgress
     from pipeline.settle import Arrival
 
+
+_LOGGER = logging.getLogger("pipeline")
 
 NOTED: dict[str, type[events.Event]] = {
     "breaker_opened": events.BreakerOpened,
@@ -23,6 +30,7 @@ NOTED: dict[str, type[events.Event]] = {
 
 def tell_start(run: RunInProgress) -> None:
     """The run begins."""
+    _LOGGER.info("run started", extra={"run_id": run.context.run_id, "processor": run.settings.name})
     run.announcer.tell(
         events.RunStarted,
         processor=run.settings.name,
@@ -48,15 +56,26 @@ def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now
     tell(events.InputFinished, at=now, input_id=input_id, status=status, duration_s=duration_s)
 
 
+def log_failure(run: RunInProgress, failed: Failed) -> None:
+    """One input that failed, for who debugs a run."""
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        extra = {"run_id": run.context.run_id, "input_id": failed.input_id, "step": failed.step}
+        told = quoted(failed.input_id), failed.step, failed.exception, failed.kind
+        _LOGGER.debug("input %s failed at step %r with %s (%s)", *told, extra=extra)
+
+
 def tell_finish(run: RunInProgress, success: bool) -> None:
     """The run is over."""
     metrics = run.metrics()
+    good, bad, left = metrics.succeeded + metrics.skipped, metrics.failed, metrics.not_run
+    extra = {"run_id": run.context.run_id, "processor": run.settings.name, "success": success}
+    _LOGGER.info("run ended: %d succeeded, %d failed, %d not run", good, bad, left, extra=extra)
     run.announcer.tell(
         events.RunFinished,
         success=success,
-        succeeded=metrics.succeeded + metrics.skipped,
-        failed=metrics.failed,
-        not_run=metrics.not_run,
+        succeeded=good,
+        failed=bad,
+        not_run=left,
         duration_s=metrics.duration_s,
         stopped=run.stopped,
     )

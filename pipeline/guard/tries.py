@@ -17,7 +17,7 @@ from pipeline.guard.guard import Guard
 from pipeline.model import Attempt, FailureKind
 from pipeline.policies.retry import Again, GiveUp, decide, is_retryable
 from pipeline.snapshot import Snapshot
-from pipeline.stepcontext import FIRST_TRY, TRY
+from pipeline.stepcontext import FIRST_TRY, TRY, StepContext
 from pipeline.walk import Refusal, Tried
 
 _LOGGER = logging.getLogger("pipeline.guard")
@@ -145,7 +145,7 @@ def ended(guard: Guard, past: Past, why: str) -> Refusal:
     """There is no further try: the last one decides, or the step was never called."""
     if not past.attempts:
         return parked(guard, why)
-    _LOGGER.debug("step %r is not called again: %s", guard.step.name, why)
+    _log_no_further_try(guard.step.name, why)
     return Refusal(
         error=past.error,
         kind=past.attempts[-1].kind,
@@ -153,3 +153,10 @@ def ended(guard: Guard, past: Past, why: str) -> Refusal:
         retryable=is_retryable(past.error),
         escaped=past.escaped,
     )
+
+
+def _log_no_further_try(step: str, why: str) -> None:
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        at = StepContext.current()
+        extra = {"run_id": at and at.run_id, "input_id": at and at.input_id, "step": step}
+        _LOGGER.debug("step %r is not called again: %s", step, why, extra=extra)

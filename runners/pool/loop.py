@@ -6,6 +6,7 @@ bury who died, and look at the slots for inputs whose time is up.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from time import monotonic, sleep
@@ -28,6 +29,8 @@ NOTHING = Batch(0, (), {})
 """A turn for the consumer."""
 CLOSED_S = 1.0
 """How long a worker may live on after its socket has closed, in seconds."""
+
+_LOGGER = logging.getLogger("runners")
 
 
 class Limits(NamedTuple):
@@ -171,6 +174,7 @@ class Stream:
         if condemned is not None and condemned != position:
             phase = WAITING  # we killed it for an input that ended in time after all: nobody is to blame
         how = self.team.bury(member)
+        _LOGGER.debug("worker %d ended: %s", member.pid, how, extra={"worker_pid": member.pid})
         verdict = blame.judge(chunks, position, phase)
         self.feed.give_back(verdict.again)
         if verdict.culprit is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import Event, Processor, step, to_inputs
+from pipeline import Event, Processor, Retry, step, to_inputs
 from runners import Runner
 
 
@@ -82,6 +82,38 @@ def test_logs_carry_the_run_and_never_the_data(caplog: pytest.LogCaptureFixture)
     records = [record for record in caplog.records if record.name.startswith(("pipeline", "runners"))]
     assert records
     assert {getattr(record, "run_id", None) for record in records} == {result.run_id}
-    assert len(records) <= 2
+    assert [record.getMessage() for record in records] == [
+        "run started",
+        "run ended: 1 succeeded, 1 failed, 0 not run",
+    ]
     assert "314159" not in caplog.text
     assert "271828" not in caplog.text
+
+
+def test_debugging_tells_each_failure_and_each_last_try_with_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    @step("call", retry=Retry(on=ValueError, attempts=2, wait=0.0))
+    def call(text: str) -> int:
+        return int(text)
+
+    result = Processor(pipeline=call).execute(to_inputs(["1", "secret-271828"]))
+
+    told = [
+        record for record in caplog.records if record.levelno == logging.DEBUG and record.name.startswith("pipeline")
+    ]
+    assert [record.getMessage() for record in told] == [
+        "step 'call' is not called again: all 2 attempts failed",
+        "input 'input-2' failed at step 'call' with ValueError (error)",
+    ]
+    for record in told:
+        facts = (getattr(record, name) for name in ("run_id", "input_id", "step"))
+        assert tuple(facts) == (result.run_id, "input-2", "call")
+    assert "271828" not in caplog.text
+
+
+def test_importing_the_packages_installs_no_handler() -> None:
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in {"pipeline", "runners"}]
+
+    assert names
+    assert not any(logging.getLogger(name).handlers for name in names)
