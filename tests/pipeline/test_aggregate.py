@@ -131,6 +131,13 @@ def test_a_strict_merge_without_a_conflict_is_a_merge() -> None:
     assert merged({"a": 1}, {"b": 2}, aggregate=merge_factors(conflict="error")) == ({"a": 1, "b": 2}, ())
 
 
+def test_the_rule_is_chosen_anew_from_any_merge() -> None:
+    strict = merge_factors(conflict="error")
+
+    assert strict(conflict="last") == merge_factors == merge_factors(conflict="last")
+    assert merged({"a": 1}, {"a": 2}, aggregate=strict(conflict="last"))[0] == {"a": 2}
+
+
 def test_called_by_hand_the_inputs_have_their_places_for_names() -> None:
     assert merge_factors([{"a": 1}, {"a": 2}]) == {"a": 2}
     with pytest.raises(MergeConflict, match=r"^\$\.a is 1 in '0' and 2 in '1'\. Correct"):
