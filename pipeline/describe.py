@@ -18,6 +18,7 @@ FRAME_LIMIT = 20
 """Frames of a traceback that are kept, the innermost."""
 
 _HERE = str(Path(__file__).parent)
+_POOL = str(Path(__file__).parent.parent / "runners" / "pool")
 
 
 def describe(error: Any) -> tuple[str, str]:
@@ -42,7 +43,10 @@ def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def frames_of(error: Any) -> tuple[Frame, ...]:
-    """Where an exception was raised, outermost first, without this package's own frames at the outside."""
+    """Where an exception was raised, outermost first, without this package's own frames at the outside.
+
+    Nor are there those of the pool at the inside, where it raised an exception in a call whose time was up.
+    """
     if not isinstance(error, BaseException):
         return ()
     at: TracebackType | None = error.__traceback__
@@ -53,6 +57,8 @@ def frames_of(error: Any) -> tuple[Frame, ...]:
         code = at.tb_frame.f_code
         frames.append((code.co_filename, at.tb_lineno, code.co_name))
         at = at.tb_next
+    while frames and frames[-1][0].startswith(_POOL):
+        frames.pop()
     return tuple(frames if len(frames) <= FRAME_LIMIT else frames[-FRAME_LIMIT:])
 
 

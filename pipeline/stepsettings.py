@@ -23,8 +23,8 @@ class StepSettings(TypedDict, total=False):
     retry: Retry | None
     """When to call again, and how long to wait in between."""
     timeout: float | None
-    """Seconds that one call may take. ``ProcessRunner`` kills the worker of a call that takes longer, an async step
-    is cancelled; elsewhere the call goes on in a thread of its own, whose answer nobody waits for."""
+    """Seconds that one call may take. An async step that takes longer is cancelled; ``ProcessRunner`` ends a sync one
+    too, if need be with its worker; elsewhere it goes on in a thread of its own, whose answer nobody waits for."""
     version: str | None
     """Stands for the fingerprint of the code."""
     aliases: tuple[str, ...]

@@ -15,11 +15,12 @@ from runners.errors import RunnerError, is_count
 from runners.pool.batch import Batch
 from runners.pool.feed import Feed
 from runners.pool.launch import StartMethod
+from runners.pool.limit import pulse
 from runners.pool.loop import Limits, Stream
 from runners.pool.picklable import name_of, pickle_function
 from runners.pool.staff import Staff
 from runners.pool.team import Team
-from runners.pool.worker import FLUSH_S, Settings, pulse
+from runners.pool.worker import FLUSH_S, Settings
 from runners.protocol import Crash
 from runners.streaming import StreamRunner, raise_crash
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import wait
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import StopNow
 from pipeline.guard.effects import Call, Do, Effect, Effects, Late, Queue, Raised
 from pipeline.guard.guard import Guard
 from pipeline.guard.overtime import acall_within, call_within
 from pipeline.walk import goes_through
+
+T = TypeVar("T")
 
 PASSING = (StopNow, asyncio.CancelledError, GeneratorExit)
 
@@ -82,28 +84,45 @@ async def _adone(guard: Guard, effect: Effect) -> Any:
 
 
 def _call(guard: Guard, value: Any) -> Any:
-    limit_s = guard.policies.timeout_s
+    limit_s, began = guard.policies.timeout_s, guard.timing.monotonic()
     try:
-        if limit_s is None or guard.kills:
-            return guard.call(value)
-        return call_within(limit_s, guard.call, value)
+        if limit_s is not None and not guard.kills:
+            return call_within(limit_s, guard.call, value)
+        return _unlimited(guard, guard.call(value))
     except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
-        return _raised(error)
+        return _late(guard, began, error) or _raised(error)
 
 
 async def _acall(guard: Guard, value: Any) -> Any:
-    limit_s = guard.policies.timeout_s
+    limit_s, began = guard.policies.timeout_s, guard.timing.monotonic()
     if limit_s is not None and not guard.waits and not guard.kills:
         return await acall_within(limit_s, guard.call, value)
     limit = asyncio.timeout(limit_s if guard.waits else None)
     try:
         async with limit:
-            return await guard.call(value) if guard.waits else guard.call(value)
+            return _unlimited(guard, await guard.call(value) if guard.waits else guard.call(value))
     except BaseException as error:  # noqa: BLE001 - it goes on if it means the run
         if limit.expired() and isinstance(error, TimeoutError):
-            return Late(escaped=False)
+            return _unlimited(guard, Late(escaped=False))
+        if late := _late(guard, began, error):
+            return late
         stop = error.__cause__  # what a coroutine cannot raise comes out of it as the cause of a RuntimeError
         return _raised(stop if isinstance(stop, StopIteration) else error)
+
+
+def _unlimited(guard: Guard, answer: T) -> T:
+    """The answer of a call; the runner's limit was for the call alone."""
+    if guard.policies.timeout_s is not None:
+        guard.pause()
+    return answer
+
+
+def _late(guard: Guard, began: float, error: BaseException) -> Late | None:
+    """The end of a call that the runner ended by an exception in it, because the time of this call was up."""
+    limit_s = guard.policies.timeout_s
+    if limit_s is None or not getattr(error, "ends_worker", False) or guard.timing.monotonic() - began < limit_s:
+        return None
+    return _unlimited(guard, Late(escaped=False, at=error.__traceback__))
 
 
 def _slices(seconds: float) -> Iterator[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -41,9 +42,10 @@ class Raised(msgspec.Struct, frozen=True):
 
 
 class Late(msgspec.Struct, frozen=True):
-    """A call whose time is up. ``escaped`` says that it may still be at work."""
+    """A call whose time is up. ``escaped`` says that it may still be at work; ``at``, where it was, if it ended."""
 
     escaped: bool
+    at: TracebackType | None = None
 
 
 Effect: TypeAlias = Call | Sleep | Queue | Do

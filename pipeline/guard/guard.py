@@ -28,7 +28,7 @@ ONCE = Retry(attempts=1)
 class Guard:
     """The policies of ``step`` and its ``call``; ``waits`` says that the call gives something to await.
 
-    ``kills`` says that the runner itself ends a call that takes too long, and the worker with it.
+    ``kills`` says that the runner itself ends a call that takes too long: by an exception in it, or with its worker.
     ``stopping`` says whether the run was stopped; ``pause`` is called before every wait.
     """
 
@@ -67,7 +67,8 @@ class Guard:
         if kind is Raised:
             return answer.error
         if kind is Late:
-            return TimeoutError(f"step {self.step.name!r} took longer than {self.policies.timeout_s:g} s")
+            late = TimeoutError(f"step {self.step.name!r} took longer than {self.policies.timeout_s:g} s")
+            return late.with_traceback(answer.at)
         if answer is None and not self.step.may_return_none:
             return forgotten_return(self.step.name)
         return None

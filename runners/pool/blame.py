@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runners.pool.feed import Chunk
-from runners.pool.slot import RUNNING, SENDING
+from runners.pool.slot import LEAVING, RUNNING, SENDING
 
 MAX_DEATHS = 3
 """After so many deaths without a culprit a chunk goes on input by input, and a single input is blamed."""
@@ -25,10 +25,10 @@ def judge(chunks: Sequence[Chunk], position: int, phase: float) -> Verdict:
     """``chunks`` is what the worker still had; ``position`` and ``phase`` are its slot's last words.
 
     An input in progress is to blame. While several results were on their way it could be any of them:
-    those run again, each alone. Where nothing was in progress, nobody is to blame.
+    those run again, each alone. Where nothing was in progress, nobody is to blame, nor where it left by itself.
     """
-    if not chunks:
-        return Verdict(None, [])
+    if not chunks or phase == LEAVING:
+        return Verdict(None, list(chunks))
     current, waiting = chunks[0], list(chunks[1:])
     if phase not in (RUNNING, SENDING) or not current.first <= position < current.end:
         return _without_culprit(current, waiting)

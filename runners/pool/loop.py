@@ -169,6 +169,7 @@ class Stream:
 
     def bury(self, member: Member) -> Iterator[Batch]:
         """Blame the input that a dead worker was on; everything else that it had goes to others."""
+        member.pardon_if_it_goes_on()
         chunks, condemned = list(member.chunks), member.condemned
         position, phase, mark, start = member.last_words()
         if condemned is not None and condemned != position:
@@ -192,6 +193,7 @@ class Stream:
         """Condemn workers whose input should have ended, after a last look at what they have sent."""
         for member in list(self.team.members):
             now = monotonic()
+            member.pardon_if_it_goes_on()
             if now >= member.kill_at:
                 member.kill()
             elif member.condemned is None and now >= member.limit(self.limits.timeout):

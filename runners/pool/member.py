@@ -184,6 +184,11 @@ class Member:
         self.condemned = None
         self.kill_at = inf
 
+    def pardon_if_it_goes_on(self) -> None:
+        """Where the function ended what took too long by itself, and has told so."""
+        if self.condemned is not None and self.slot[slots.CONDEMNED] == 0.0:
+            self.pardon()
+
     def kill(self) -> None:
         """End it and what its function started."""
         self.kill_at = inf

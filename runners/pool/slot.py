@@ -28,11 +28,13 @@ DEADLINE = 3
 PHASE = 4
 """RUNNING while an input is read, computed or packed; else the worker waits or sends."""
 CONDEMNED = 5
-"""1 if the parent wants the worker to end because time is up (written by the parent)."""
+"""1 if the parent wants the worker to end because time is up (written by the parent; taken back by ``pulse``)."""
 
 WAITING = 0.0
 RUNNING = 1.0
 SENDING = 2.0
+LEAVING = 3.0
+"""The worker ends by itself, with everything delivered that it had finished."""
 
 NO_INPUT = -1.0
 NO_MARK = -1.0

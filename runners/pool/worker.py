@@ -20,14 +20,17 @@ from socket import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runners.pool import limit
 from runners.pool import slot as slots
 from runners.pool.arena import Arena
 from runners.pool.bounds import HELD_BACK, end_on_hangup, ignore, limit_memory
+from runners.pool.limit import Condemned
 from runners.pool.pace import MAX_BYTES
 from runners.pool.records import to_record
 from runners.pool.slot import (
     CONDEMNED,
     DEADLINE,
+    LEAVING,
     MARK,
     PHASE,
     POSITION,
@@ -72,37 +75,9 @@ class Settings(NamedTuple):
     max_memory: int | None
 
 
-class Condemned(BaseException):
-    """Raised inside the function when its time is up, so that its ``finally`` blocks run."""
-
-    ends_worker = True
-    """A function that catches everything lets this pass."""
-
-
-# The slot of this process where it is a worker; replaced by None in processes that the function forks.
-_slot: Slot | None = None
-# Not empty if the current input has called `pulse`, so that its mark and limit have to be cleared after it.
-_pulsed: list[bool] = []
-
-
-def pulse(mark: int, limit_s: float | None = None) -> None:
-    """Tell the pool how far the current input is, and until when it must have ended.
-
-    ``mark`` is a number to remember: it comes back as ``Crash.mark``.
-    ``limit_s``: seconds from now after which the worker may be killed; None takes an earlier limit away.
-    Outside a worker this does nothing.
-    """
-    slot = _slot
-    if slot is not None:
-        _pulsed[:] = (True,)
-        slot[DEADLINE] = inf if limit_s is None else monotonic() + limit_s
-        slot[MARK] = mark
-
-
 def main(settings: Settings, sock: socket, slot: Slot, parent: int, hangup: int) -> None:
     """Serve chunks until the parent closes the connection."""
-    global _slot
-    _slot = slot
+    limit.serve(slot)
     worker = _Worker(sock, slot, settings)
     os.setpgid(0, 0)  # what the function starts ends together with the worker
     end_on_hangup(hangup)
@@ -185,7 +160,7 @@ class _Worker:
 
     def run_chunk(self, func: Callable[[Any], Any], chunk: Frame) -> None:
         """Apply the function to each input; this is the hot loop."""
-        pulsed, slot, append, flush_s = _pulsed, self.slot, self.outbox.head.append, self.flush_s
+        pulsed, slot, append, flush_s = limit.pulsed, self.slot, self.outbox.head.append, self.flush_s
         offset, position = 0, float(chunk.first)  # as the slot keeps it: storing an int takes longer
         self.first = chunk.first
         self.flushed_at = now = monotonic()
@@ -212,6 +187,8 @@ class _Worker:
                 pulsed.clear()
                 slot[DEADLINE] = inf
                 slot[MARK] = slots.NO_MARK
+                if limit.leaving:
+                    self.leave(LEAVING)
             position += 1.0
             now = monotonic()
             if now >= flush_at:
@@ -275,17 +252,17 @@ class _Worker:
     def end_if_condemned(self, signum: int, frame: object) -> None:
         """A SIGTERM to a whole process group is the parent's to handle; one after our time is up is for us."""
         if self.slot[CONDEMNED] and self.slot[PHASE] == RUNNING and not self.sending.locked():
-            raise Condemned
+            limit.tell()
 
-    def leave(self) -> None:
-        """Time is up: what was finished before still leaves, then the process ends."""
+    def leave(self, phase: float = SENDING) -> None:
+        """Time is up, or was: what is finished still leaves, then the process ends."""
         self.flush()
+        self.slot[PHASE] = phase
         os._exit(0)
 
     def abandon(self) -> None:
         """In a process that the function forked: it is not the worker, whatever it goes on to do."""
-        global _slot
-        _slot = None
+        limit.serve(None)
         self.sock.close()
         self.slot.release()
         self.arena.memory.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import InvalidSetting, Processor, Retry, StepContext, Succeeded, step, to_inputs
+from pipeline import CircuitBreaker, InvalidSetting, Processor, Retry, StepContext, Succeeded, step, to_inputs
+from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 LIMIT_S = 0.3
@@ -61,7 +63,64 @@ def test_a_hung_call_fails_its_own_input_as_a_timeout_and_can_be_retried(runner:
     assert (failed.kind, failed.retryable, failed.exception) == ("timeout", True, "TimeoutError")
     assert "'call'" in failed.message
     assert [attempt.kind for attempt in failed.attempts] == ["timeout"]
-    assert failed.payload.data == ("60" if called is call and isinstance(runner, ProcessRunner) else 60.0)
+    assert (failed.step, failed.payload.data) == ("call", 60.0)
+
+
+def test_a_worker_says_in_which_line_the_call_was_when_its_time_was_up() -> None:
+    (failed,) = Processor(pipeline=call, runner=ProcessRunner(1)).execute(to_inputs([60])).failed
+
+    assert "call" in [function for _, _, function in failed.frames]
+    assert not [file for file, _, _ in failed.frames if "runners" in file]
+
+
+@step("process id", timeout=LIMIT_S)
+def process_id(duration_s: float) -> int:
+    time.sleep(duration_s)
+    return os.getpid()
+
+
+def test_the_worker_of_a_call_that_took_too_long_is_replaced() -> None:
+    result = Processor(pipeline=process_id, runner=ProcessRunner(1)).execute(to_inputs([0, 60, 0, 0]))
+
+    before, after, later = (outcome.output for outcome in result.succeeded)
+    assert before != after == later
+
+
+@step("deaf", timeout=LIMIT_S)
+def deaf(duration_s: float) -> float:
+    until = time.monotonic() + duration_s
+    while time.monotonic() < until:
+        try:
+            time.sleep(60)
+        except BaseException:  # it cannot be ended, as what is in a library written in C
+            continue
+    return duration_s
+
+
+def test_a_call_that_cannot_be_ended_is_killed_with_its_worker_and_goes_on_where_it_started() -> None:
+    again = deaf.replace(policies=Policies(timeout_s=LIMIT_S, retry=Retry(wait=0.0)))
+
+    result = Processor(pipeline=parse.then(again), runner=ProcessRunner(1)).execute(to_inputs(["0", "60", "0"]))
+
+    assert [outcome.input_id for outcome in result.succeeded] == ["input-1", "input-3"]
+    (failed,) = result.failed
+    assert (failed.kind, failed.step, failed.payload.data) == ("timeout", "parse", "60")
+    assert "its worker was killed (in step 'deaf')" in failed.message
+
+
+@step("down", breaker=CircuitBreaker(failures=2, reset_s=3_600), timeout=0.1)
+def down(_: int) -> int:
+    RELEASED.wait(60)
+    return 0
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=name_of)
+def test_calls_that_hang_open_a_breaker(runner: Runner) -> None:
+    result = Processor(pipeline=down, runner=runner).execute(to_inputs(range(8)))
+
+    assert {failed.kind for failed in result.failed} == {"timeout"}
+    assert 2 <= len(result.failed) <= 2 + 3  # a call that is in progress ends as it does
+    assert len(result.not_run) == 8 - len(result.failed)
 
 
 @step("slow", timeout=LIMIT_S)
@@ -90,10 +149,8 @@ async def ahang_once(seconds: int, context: StepContext) -> int:
     return context.attempt
 
 
-RETRIED = [(runner, hang_once) for runner in IN_PROCESS] + [(runner, ahang_once) for runner in RUNNERS]
-
-
-@pytest.mark.parametrize(("runner", "called"), RETRIED)
+@pytest.mark.parametrize("runner", RUNNERS, ids=name_of)
+@pytest.mark.parametrize("called", [hang_once, ahang_once], ids=["sync", "async"])
 def test_each_try_has_the_whole_time_and_one_that_was_too_long_is_a_try(runner: Runner, called: Any) -> None:
     result = Processor(pipeline=called, runner=runner).execute(to_inputs([60]))
 

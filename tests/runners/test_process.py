@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from itertools import count, islice
+from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -425,6 +425,35 @@ def test_a_function_whose_time_is_up_may_still_clean_up(tmp_path: Path) -> None:
 
     assert crashes[7].kind == "timeout"
     assert executions(tmp_path) == dict.fromkeys(range(20), 1)
+
+
+def go_on_when_told(folder: Path, value: int) -> tuple[int, bool]:
+    """Every third input takes too long, ends that by itself and goes on; the fourth of those dies of it."""
+    pulse: Any = ProcessRunner.pulse
+    faults.note_and_square(folder, value)
+    told = False
+    if value % 3 == 1:
+        pulse(1, 0.1)
+        try:
+            time.sleep(60)
+        except BaseException:  # what a runner raises in a worker is no Exception
+            told = True
+        pulse(2, None)
+        time.sleep(0.8)  # longer than it had when it was told
+        if value == 10:
+            os._exit(9)
+    return os.getpid(), told
+
+
+def test_a_function_that_ends_what_took_too_long_goes_on_and_its_worker_ends_with_the_input(tmp_path: Path) -> None:
+    with nothing_left_behind():
+        results, crashes = split(ProcessRunner(1).stream(partial(go_on_when_told, tmp_path), range(12)))
+
+    assert [(position, crash.kind, crash.mark) for position, crash in crashes.items()] == [(10, "crash", 2)]
+    assert [position for position, (_, told) in sorted(results.items()) if told] == [1, 4, 7]
+    workers = [results[position][0] for position in range(10)]
+    assert [before == after for before, after in pairwise(workers)] == [True, False, True] * 3
+    assert executions(tmp_path) == dict.fromkeys(range(12), 1)
 
 
 def test_an_error_is_marked_with_the_last_pulse() -> None:

@@ -10,7 +10,7 @@ import pytest
 from runners.pool.blame import MAX_DEATHS, judge
 from runners.pool.feed import Chunk, Feed
 from runners.pool.pace import CHUNK_S, GATHER_S, MAX_ITEMS, MAX_LISTED, Pace
-from runners.pool.slot import RUNNING, SENDING, WAITING
+from runners.pool.slot import LEAVING, RUNNING, SENDING, WAITING
 
 
 def described(chunks: list[Chunk]) -> list[tuple[int, int, bool]]:
@@ -45,6 +45,17 @@ def test_where_nothing_was_in_progress_nobody_is_to_blame(position: int, phase: 
 
     assert verdict.culprit is None
     assert described(verdict.again) == [(10, 15, False)]
+
+
+def test_a_worker_that_leaves_by_itself_is_no_death() -> None:
+    chunks = [chunk_of(10, 1)]
+    culprits = list[int | None]()
+    for _ in range(MAX_DEATHS + 1):
+        culprit, chunks = judge(chunks, 9, LEAVING)
+        culprits.append(culprit)
+
+    assert set(culprits) == {None}
+    assert [(chunk.first, chunk.end, chunk.deaths) for chunk in chunks] == [(10, 11, 0)]
 
 
 def test_deaths_without_a_culprit_end_in_an_answer() -> None:
