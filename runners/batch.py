@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
+from sys import getsizeof
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,9 @@ CHUNK_S = 0.002
 MAX_CHUNK = 1024
 MAX_WINDOW = 8192
 """Inputs, of all workers together: with the smallest inputs a few megabytes."""
+
+CHUNK_BYTES = 1 << 18
+"""Large inputs, or results, make small chunks and so a small window: judged by one of each chunk."""
 
 LOOK_S = 0.02
 """Seconds after which who waits looks around: for results inside a chunk, for inputs to steal."""
@@ -54,6 +58,7 @@ class Batch(Generic[T, R]):
         self.pulling: threading.Lock = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
         self.inputs: enumerate[Any] = enumerate(inputs)
         self.pulled: int = 0
+        self.item_bytes: int = 0  # about the largest lately; who pulls and who takes both write, and either may win
         self.exhausted: bool = False
         self.closed: bool = False
         self.error: BaseException | None = None
@@ -81,7 +86,10 @@ class Batch(Generic[T, R]):
         take = self.finished.popleft
         while True:
             while there := len(self.finished):
-                yield [take() for _ in range(there)]
+                answers = [take() for _ in range(there)]
+                self._weigh(answers[-1][1])
+                yield answers
+                del answers
                 self.taken += there
                 if self.taken >= self.wake_at:
                     self._wake()
@@ -125,7 +133,7 @@ class Batch(Generic[T, R]):
                 self._start_worker(recruit)
             self._work_on(chunk)
             took_s = (perf_counter() - began) * (size if self.one_by_one else 1)
-            size = min(_next_size(size, took_s), self.max_chunk)
+            size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // (self.item_bytes or 1)))
         self.bell.put(True)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:
@@ -188,11 +196,18 @@ class Batch(Generic[T, R]):
                 chunk.append(item)
         except BaseException as error:  # noqa: BLE001 - the consumer raises it, after the answers so far
             self.error = error
+        self._weigh(item[1])
         self.pulled = item[0] + 1
         if self.pulled < end:
             self.exhausted = True
         if self.closed:
             chunk.clear()
+
+    def _weigh(self, value: object) -> None:
+        try:
+            self.item_bytes = max(self.item_bytes // 2, getsizeof(value))
+        except Exception:  # noqa: BLE001 - it may have a __sizeof__ of its own
+            return
 
     def _is_full(self, size: int) -> bool:
         return self.pulled - self.taken + size > 2 * self.workers * size

@@ -27,6 +27,9 @@ PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
 MAX_ERROR_BYTES = 1_000_000
 """An exception that pickles to more does not come along; what is known of it as data does."""
 
+MAX_ANSWER_BYTES = 1 << 20
+"""A chunk whose results have so many bytes comes back as it is; the rest of its inputs is sent again."""
+
 Answer: TypeAlias = Any
 """What became of one input, as its wire has it."""
 
@@ -34,7 +37,7 @@ Answer: TypeAlias = Any
 class Report(NamedTuple):
     """What a worker gives back: an answer for each of the first inputs of a chunk, and the seconds they took.
 
-    Where there are fewer answers than inputs, time was up and the others have not begun.
+    Where there are fewer answers than inputs, time or room was up and the others have not begun.
     """
 
     answers: list[Answer]
@@ -74,18 +77,31 @@ class Wire(Protocol):
 
 
 def work_on(wire: Wire, function: Any, values: list[Any], budget_s: float) -> Report | NotLoaded:
-    """In the worker: one input after the other, until all are done or ``budget_s`` seconds are over."""
+    """In the worker: one input after the other, until all are done, ``budget_s`` seconds over, or results large."""
     try:
         func = wire.loaded(function)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs user code
         return NotLoaded(f"{type(error).__name__}: {message_of(error)}")
     began = perf_counter()
     answers: list[Answer] = []
+    size = 0
     for value in values:
-        answers.append(wire.answer(func, value))
-        if perf_counter() - began > budget_s:
+        answer = wire.answer(func, value)
+        answers.append(answer)
+        size += _size_of(answer)
+        if perf_counter() - began > budget_s or size > MAX_ANSWER_BYTES:
             break
     return Report(answers, perf_counter() - began)
+
+
+def _size_of(answer: Answer) -> int:
+    """Bytes of a result, as far as they show; all else counts as small."""
+    value: Any = answer
+    if is_sealed(answer):
+        value = answer[0]
+    elif type(answer) is Success:
+        value = cast("Any", answer).unwrap()
+    return len(value) if isinstance(value, bytes | bytearray | str) else 8
 
 
 class InPlace:

@@ -57,7 +57,8 @@ class ThreadRunner(StreamRunner):
     def stream(self, func: Callable[[T], R], inputs: Iterable[T]) -> Iterator[tuple[int, Result[R, Crash]]]:
         """Yield ``(position, result)`` for every input as it finishes.
 
-        At most about twice as many inputs as are being worked on are pulled and not yet handed over.
+        At most about twice as many inputs as are being worked on are pulled and not yet handed over,
+        and small ones that take next to no time in chunks of up to 1,024 inputs or 256 kB a worker.
         Closing the stream pulls no more and waits for the inputs in flight.
         """
         return self._results(Batch(func, inputs, self._max_workers))

@@ -234,6 +234,7 @@ class Window(AbstractContextManager["Window"]):
         opened = self.fleet.wire.opened
         ended = [(item[0], opened(answer)) for item, answer in zip(chunk.items, report.answers, strict=False)]
         if count < len(chunk.items):
+            self.size = max(1, min(self.size, count))
             rest = chunk._replace(items=chunk.items[count:])
             (self.suspects if chunk.alone else self.again).appendleft(rest)
         return ended
