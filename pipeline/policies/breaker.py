@@ -80,7 +80,9 @@ class BreakerState(msgspec.Struct, frozen=True):
 
 
 def on_arrival(breaker: CircuitBreaker, state: BreakerState, now: float) -> tuple[bool, BreakerState]:
-    """Whether an input that comes at ``now`` (seconds, monotonic) is let through, and the state after that.
+    """Whether an input that comes at ``now`` (seconds) is let through, and the state after that.
+
+    A clock that was set back says nothing of how long it was open: then a probe will.
 
     >>> on_arrival(CircuitBreaker(reset_s=60), BreakerState(5, opened_at=0.0), now=59.0)[0]
     False
@@ -89,7 +91,7 @@ def on_arrival(breaker: CircuitBreaker, state: BreakerState, now: float) -> tupl
     """
     if state.opened_at is None:
         return True, state
-    if state.probing or now - state.opened_at < breaker.reset_s:
+    if state.probing or 0 <= now - state.opened_at < breaker.reset_s:
         return False, state
     return True, BreakerState(state.failures, state.opened_at, probing=True)
 
@@ -124,7 +126,7 @@ def on_shared_arrival(breaker: CircuitBreaker, state: BreakerState, now: float) 
     >>> on_shared_arrival(CircuitBreaker(reset_s=60, shared=True), half_open, now=120.0)[1].probe_at
     120.0
     """
-    if state.probe_at is not None and now - state.probe_at >= max(PROBE_S, breaker.reset_s):
+    if state.probe_at is not None and not 0 <= now - state.probe_at < max(PROBE_S, breaker.reset_s):
         state = BreakerState(state.failures, state.opened_at)
     is_in, after = on_arrival(breaker, state, now)
     if after.probing and not state.probing:

@@ -125,6 +125,19 @@ def test_a_probe_whose_process_died_is_replaced_and_says_nothing_if_it_comes_bac
     assert one.bars(Ticket(is_probe=False), tries=0)
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
+    journal, one, other = breakers(reset_s=60.0)
+    one.end("call", arrived(one), failed=True)
+
+    journal.now -= 36_000
+    first = arrived(one)
+    second = other.arrive()
+    journal.now -= 36_000
+    third = arrived(other)
+
+    assert (first.is_probe, second, third.is_probe) == (True, None, True)
+
+
 def test_an_answer_starts_the_count_anew_for_all() -> None:
     _, one, other = breakers(failures=2)
 

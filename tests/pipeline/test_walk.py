@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import Pipeline, Processor, Result, Success, step, to_inputs
+from pipeline.engine import Program, run_guarded, run_one, work_of
 from pipeline.policies import Retry
 from runners import AsyncRunner, Runner, SequentialRunner, ThreadRunner
 
@@ -45,3 +46,11 @@ def test_what_entered_a_step_is_not_kept_for_the_next_one(between: Any, runner: 
 
     (failed,) = result.failed
     assert (failed.step, failed.payload.data) == ("fails", 3)
+
+
+@pytest.mark.parametrize("others", [fails, tried], ids=["no policy", "a policy beside it"])
+def test_a_step_without_policies_is_called_as_it_is(others: Any) -> None:
+    program = Program(Pipeline.of([fails.replace(name="plain"), others]))
+
+    assert program.calls[0].fn is fails.fn
+    assert work_of(program, on_loop=False).func is (run_guarded if others is tried else run_one)  # type: ignore[attr-defined]
