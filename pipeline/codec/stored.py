@@ -50,23 +50,34 @@ def writer(
     ...
     pipeline.codec.problem.CodecError: $[0]: would not come back: expected `int`, got `float`
     """
-    undeclared = declared_type in (Any, object)
-    return partial(_encoded, plan_for(declared_type, registry), max_bytes, undeclared)
-
-
-def _encoded(plan: Plan, max_bytes: int, undeclared: bool, value: object) -> bytes:
+    plan, undeclared = plan_for(declared_type, registry), declared_type in (Any, object)
     if plan.problem is not None:
-        raise CodecError("$", plan.problem)
-    try:
-        data = plan.encode(value)
-    except Exception as error:  # msgspec lets UnicodeEncodeError, OverflowError and others escape
-        raise _unwritable(plan, value, error) from error
+        return partial(_refused, plan.problem)
+    write, exact, checked_from = plan.encode, plan.exact, min(max_bytes, _MOST_DIGITS)
+
+    def encoded(value: object) -> bytes:
+        try:
+            data = write(value)
+        except Exception as error:  # msgspec lets UnicodeEncodeError, OverflowError and others escape
+            raise _unwritable(plan, value, error) from error
+        readable = len(data) <= checked_from or _is_readable(data, max_bytes)
+        if not (readable and exact(value)):
+            _compare(plan, value, data, undeclared=undeclared)
+        return data
+
+    return encoded
+
+
+def _refused(problem: str, _value: object) -> bytes:
+    raise CodecError("$", problem)
+
+
+def _is_readable(data: bytes, max_bytes: int) -> bool:
+    """Whether data that is long can be read for sure; ``CodecError`` when it is too long."""
     if len(data) > max_bytes:
         raise CodecError("$", f"takes {len(data):,} bytes, over the limit of {max_bytes:,}")
     # A user who lifts Python's limit on digits can write integers that cannot be read.
-    if not plan.exact(value) or not 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS:
-        _compare(plan, value, data, undeclared=undeclared)
-    return data
+    return 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS
 
 
 def _unwritable(plan: Plan, value: object, error: Exception) -> CodecError:

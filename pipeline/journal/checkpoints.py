@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
+from msgspec.structs import replace
+
 from pipeline.codec import CodecError
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.protocol import Change, Journal, Lease
@@ -77,8 +79,7 @@ class Checkpoints:
 
     def latest(self, number: int) -> OutcomeRow | None:
         """What this run has written of an input."""
-        row = self.journal.outcome(number)
-        return None if row is None or row.run != self.lease.run else row
+        return self.journal.checkpoint(number, self.lease.run)
 
     # writing
 
@@ -129,8 +130,8 @@ class Checkpoints:
         if before is None:
             return row
         if row.status == "succeeded":
-            before = before._replace(run=row.run, status=row.status)
-        return before._replace(problem=row.problem)
+            before = replace(before, run=row.run, status=row.status)
+        return replace(before, problem=row.problem)
 
 
 class Group:

@@ -15,7 +15,7 @@ from pipeline.errors import InvalidSetting
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 
-_OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process")
+_OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process", "_known", "_settled")
 
 _OF_PARENTS: list[Any] = []
 """Connections that a process inherited: they stay open, for to close one writes into what its owner is at work on."""

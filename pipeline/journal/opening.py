@@ -7,8 +7,9 @@ from time import time
 from typing import Any
 
 from pipeline.errors import UnknownRun
+from pipeline.journal.admission import Items, is_input
 from pipeline.journal.past import Past
-from pipeline.journal.recorder import Items, Recorder, is_input
+from pipeline.journal.recorder import Recorder
 from pipeline.journal.records import RunRow
 from pipeline.journal.stored import RunDetail, write_detail
 from pipeline.model import ExecutionContext, Outcome
@@ -32,7 +33,7 @@ def recorder_for(
     inputs = None if items is None else sum(map(is_input, items))
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
-    recorder.kept = kept
+    recorder.admission.kept = kept
     recorder.begin(previous, items)
     return recorder
 

@@ -30,11 +30,16 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transaction writes."""
+    """What one transaction writes.
+
+    ``is_first`` says that no input in it has a row yet, and that none gets a second one before its batch is resumed:
+    then a journal may keep many of these rows together.
+    """
 
     inputs: Sequence[InputRow] = ()
     outcomes: Sequence[OutcomeRow] = ()
     attempts: Sequence[AttemptsRow] = ()
+    is_first: bool = False
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -131,6 +136,10 @@ class Journal(Protocol):
 
     def outcome(self, number: int) -> OutcomeRow | None:
         """The latest outcome of one input."""
+        ...
+
+    def checkpoint(self, number: int, run: int) -> OutcomeRow | None:
+        """What a run that keeps steps has written of one input."""
         ...
 
     def outcomes(self, batch: int) -> Iterator[OutcomeRow]:

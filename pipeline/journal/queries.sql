@@ -87,6 +87,16 @@ FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 -- succeeded
 SELECT count(*) FROM {prefix}outcomes WHERE id >= ? AND id < ? AND status NOT IN ('failed', 'not_run', 'checkpoint');
 
+-- put_page
+INSERT INTO {prefix}pages (batch, kind, row_count, body, checksum) VALUES (?, ?, ?, ?, ?);
+
+-- pages
+SELECT page, batch, kind, row_count, body, checksum
+FROM {prefix}pages WHERE batch = ? AND kind = ? AND page > ? ORDER BY page LIMIT ?;
+
+-- page
+SELECT page, batch, kind, row_count, body, checksum FROM {prefix}pages WHERE page = ?;
+
 -- put_attempts
 INSERT INTO {prefix}attempts (id, run, detail, checksum) VALUES (?, ?, ?, ?);
 
@@ -101,6 +111,9 @@ DELETE FROM {prefix}outcomes WHERE id >= ? AND id < ?;
 
 -- prune_inputs
 DELETE FROM {prefix}inputs WHERE id >= ? AND id < ?;
+
+-- prune_pages
+DELETE FROM {prefix}pages WHERE batch = ?;
 
 -- prune_runs
 DELETE FROM {prefix}runs WHERE batch = ?;

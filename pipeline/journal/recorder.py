@@ -9,41 +9,31 @@ There is no writer thread: beside Python code that computes it would starve, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from threading import Lock
 from time import monotonic, time
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from pipeline.batchstep import is_batched
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError
+from pipeline.journal.admission import Admission, Items, is_input
 from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART, LATE, LATE_S
 from pipeline.journal.owner import LIVE
-from pipeline.journal.protocol import Change, Journal, Lease
-from pipeline.journal.recall import Recall
-from pipeline.journal.records import SLOTS, AttemptsRow, InputRow, OutcomeRow, RunRow
+from pipeline.journal.protocol import Journal, Lease
+from pipeline.journal.records import AttemptsRow, OutcomeRow, RunRow
 from pipeline.journal.sql import taken_over
 from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_row, write_detail
 from pipeline.journal.unrecorded import A, Arrived
+from pipeline.journal.waiting import GROUP_BYTES, GROUP_ROWS, Waiting
 from pipeline.metrics import Metrics
-from pipeline.model import Completed, Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.model import Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.stepwise import Start
 
 _LOGGER = logging.getLogger("pipeline")
-
-GROUP_ROWS = 512
-"""Outcomes that wait for each other at most."""
-
-GROUP_BYTES = 1_000_000
-"""Bytes that wait to be committed at most."""
-
-AT_A_TIME = 1_000
-"""Inputs that are encoded at a time when a run begins."""
-
-Items = Sequence[ProcessorInput[Any]]
 
 
 class Recorder:
@@ -55,11 +45,10 @@ class Recorder:
         self.row: RunRow = row
         self.detail = detail
         self.lease: Lease = Lease(0, 0, "")
-        self.memory: Recall | None = None
-        self.slots: dict[int, int] | None = None
         self.keeps_steps: bool = journal.durability == "step" and not _meets(stored.pipeline)
         self.steps: Checkpoints | None = None
-        self.kept: Mapping[str, Outcome[Any]] = {}
+        self.waiting: Waiting = Waiting(is_first=not self.keeps_steps)
+        self.admission: Admission = Admission(journal, stored, detail.code, self.waiting)
         self.held: list[Any] = []
         self.committed_at: float = monotonic()
         self.finished: bool = False
@@ -67,22 +56,14 @@ class Recorder:
         self.failed: Exception | None = None
         self.on_lost: Callable[[], None] = _nothing
         self._lock = Lock()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._inputs: list[InputRow] = []
-        self._outcomes: list[OutcomeRow] = []
-        self._attempts: list[AttemptsRow] = []
-        self._bytes = 0
 
     # the beginning
 
     def begin(self, previous: RunRow | None, items: Items | None) -> None:
         """Record the run and, for a batch, its inputs, all in one transaction."""
         if previous is not None:
-            self.memory = Recall(self.journal, self.stored, previous.batch)
-            self.slots = {}
-        self.lease = self.journal.begin(self.row, previous, lambda lease: self._inputs_of(lease, items))
+            self.admission.go_on_with(previous.batch)
+        self.lease = self.journal.begin(self.row, previous, lambda lease: self.admission.batch(lease, items))
         self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
         if self.keeps_steps:
             self.steps = Checkpoints(self.journal, self.stored, self.lease)
@@ -104,72 +85,23 @@ class Recorder:
 
         It is handed out with the next that comes; where it cannot be written, that one is told.
         """
-        if self._outcomes and monotonic() - self.committed_at >= LATE_S:
+        if self.waiting.outcomes and monotonic() - self.committed_at >= LATE_S:
             with self._lock:
                 try:
                     self._write()
                 except Exception as error:  # noqa: BLE001 - raised to whoever records next
                     self.failed = error
 
-    def _inputs_of(self, lease: Lease, items: Items | None) -> Iterator[Change]:
-        self.lease = lease
-        if items is None:
-            return
-        for first in range(0, len(items), AT_A_TIME):
-            for place, item in enumerate(items[first : first + AT_A_TIME], first):
-                self._add(place, item)
-            yield self._change()
-        if self.memory is not None:
-            yield self._without(items)
-
-    def _without(self, items: Items) -> Change:
-        """The inputs of earlier runs that this one does not have lose their places."""
-        here = set((self.slots or {}).values())
-        gone = [row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here]
-        return Change(inputs=[row._replace(place=None) for row in gone])
-
-    def _add(self, place: int, item: ProcessorInput[Any]) -> None:
-        """Queue the rows of an input: its own, and that of the payload it brought with it."""
-        if not is_input(item):
-            return
-        number = self._id(place) if self.memory is None else self._join(self.memory, place, item)
-        if self.memory is None:
-            self._inputs.append(self.stored.input_row(number, place, item))
-        kept = self.kept.get(item.input_id)
-        row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.detail.code)
-        if row is not None and item.payload is not None:
-            self._outcomes.append(row)
-        elif isinstance(item.payload, Payload | Completed):
-            self._outcomes.append(self.stored.given_row(number, self.lease.run, item.payload))
-
-    def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
-        """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""
-        number = memory.take(item.input_id, self.lease.batch)
-        if self.slots is not None:
-            self.slots[place] = number
-        row, before = self.stored.input_row(number, place, item), self.journal.input(number)
-        if before is not None and (row.data is None or row.data != before.data):
-            outcome = self.journal.outcome(number)
-            if outcome is not None and outcome.fingerprint is None:
-                self._outcomes.append(outcome._replace(fingerprint=self.stored.fingerprint_of(before)))
-        if before != row:
-            self._inputs.append(row)
-        return number
-
-    def _id(self, place: int) -> int:
-        slot = self.lease.batch * SLOTS + place
-        return slot if self.slots is None else self.slots.get(place, slot)
-
     def admit(self, place: int, item: ProcessorInput[Any]) -> None:
         """Take in an input of a stream; it becomes durable with the next outcomes, or at once if its steps will."""
         with self._lock:
-            self._add(place, item)
+            self.admission.add(place, item)
             if self.keeps_steps:
                 self._write()
 
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it."""
-        return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+        return self.admission.recall(item)
 
     # steps
 
@@ -178,42 +110,46 @@ class Recorder:
         detail = None
         if payload is not None and (payload.retry_count or payload.edited):
             detail = write_detail(FailureDetail(retry_count=payload.retry_count, edited=payload.edited))
-        return (*start[:3], (self._id(place), detail))
+        return (*start[:3], (self.admission.number(place), detail))
 
     def reached(self, place: int) -> tuple[int, Any] | None:
         """How far this run brought an input that did not come back: the place of the next step, and what enters it."""
-        return None if self.steps is None else self.steps.reached(self._id(place))
+        return None if self.steps is None else self.steps.reached(self.admission.number(place))
 
     # while it runs
 
     def record(self, arrival: A) -> Iterable[A]:
         """The arrivals, in order, that are durable now that this one has come."""
-        row = self._row(arrival)
-        if row is not None:
-            tries = attempts_row(row.id, row.run, arrival.outcome)
-        else:
-            tries = self._tries(arrival) if self.keeps_steps else None
+        row, tries = self._quick_row(arrival), None
+        if row is None:
+            row = self._row(arrival)
+            tries = self._tries(arrival) if row is not None or self.keeps_steps else None
         with self._lock:
-            if self.slots is not None:  # of a stream there may be no end
-                self.slots.pop(arrival.place, None)
+            self.admission.leave(arrival.place)
             if self.keeps_steps and not (row or tries or self.held):  # its last step has made it durable
                 return (arrival,)
             self.held.append(arrival)
             if row is not None:
-                self._outcomes.append(row)
-                self._bytes += len(row.data or b"")
+                self.waiting.ended(row)
             if tries is not None:
-                self._attempts.append(tries)
+                self.waiting.attempts.append(tries)
             return self._committed() if self._is_due() else ()
+
+    def _quick_row(self, arrival: Arrived) -> OutcomeRow | None:
+        """The row of an input that succeeds at the first attempt, as nearly all do: what can be told without asking."""
+        outcome = arrival.outcome
+        if type(outcome) is not Succeeded or outcome.attempts or arrival.kept or not self.waiting.is_first:
+            return None
+        return self.stored.output_row(self.admission.number(arrival.place), self.lease.run, outcome.output)
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
         if not is_input(arrival.item):  # the run says so; there is nothing to go on with
             return None
         if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
-        if self.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
+        if self.admission.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
             return None  # what was recalled stays as it is: a later version may be able to go on with it
-        number, before = self._id(arrival.place), None
+        number, before = self.admission.number(arrival.place), None
         if self.steps is not None:
             if isinstance(arrival.outcome, Succeeded) and self.stored.pipeline[-1].checkpoint:
                 return None  # its last step has written it
@@ -221,12 +157,13 @@ class Recorder:
         return self.stored.outcome_row(number, self.lease.run, arrival.outcome, self.detail.code, before)
 
     def _tries(self, arrival: Arrived) -> AttemptsRow | None:
-        """The failed tries of an outcome that its last step has written."""
-        return None if arrival.kept else attempts_row(self._id(arrival.place), self.lease.run, arrival.outcome)
+        """The failed tries of an outcome."""
+        number = self.admission.number(arrival.place)
+        return None if arrival.kept else attempts_row(number, self.lease.run, arrival.outcome)
 
     def _is_due(self) -> bool:
         waited_s = monotonic() - self.committed_at
-        return waited_s >= self.journal.group_s or len(self.held) >= GROUP_ROWS or self._bytes >= GROUP_BYTES
+        return waited_s >= self.journal.group_s or len(self.held) >= GROUP_ROWS or self.waiting.size >= GROUP_BYTES
 
     def flush(self) -> Iterable[Any]:
         """Make durable what waits, and hand it out."""
@@ -246,13 +183,8 @@ class Recorder:
             raise taken_over(self.journal.name)
         if self.steps is not None:
             self.steps.check()
-        if self._inputs or self._outcomes or self._attempts:
-            self.journal.write(self.lease, self._change())
-
-    def _change(self) -> Change:
-        change = Change(inputs=self._inputs, outcomes=self._outcomes, attempts=self._attempts)
-        self._clear()
-        return change
+        if self.waiting:
+            self.journal.write(self.lease, self.waiting.taken())
 
     # the end
 
@@ -280,11 +212,6 @@ class Recorder:
 def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
     """Whether inputs meet at a batch step: then whole inputs are kept, since no step is any one input's own."""
     return any(is_batched(step.fn) for step in pipeline)
-
-
-def is_input(item: object) -> bool:
-    """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
-    return isinstance(item, ProcessorInput) and isinstance(cast("object", item.input_id), str)
 
 
 def _nothing() -> None:

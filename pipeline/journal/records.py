@@ -1,7 +1,9 @@
-"""The rows of a journal: plain tuples with a checksum each, and text that every database can hold.
+"""The rows of a journal, with a checksum each, and text that every database can hold.
 
 ``id`` of an input's row is ``batch * 2**32 + slot``: a batch is the inputs of a first run and of every run that
 resumes it, a slot is an input's number within it.
+
+Rows of which there are many are Structs that the garbage collector need not look at; the others are tuples.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 SLOTS = 2**32
 """How many inputs a batch may have."""
@@ -30,7 +35,7 @@ class Mismatch(ValueError):
     """A row whose checksum does not match; inside the journal only."""
 
 
-class InputRow(NamedTuple):
+class InputRow(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One input. ``data`` is its encoded data; where that is ``None``, ``problem`` says why it could not be stored.
 
     ``place`` is its position among the inputs of the latest run, ``None`` when that run did not have it.
@@ -47,7 +52,7 @@ class InputRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = self
+        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = astuple(self)
         return (
             number,
             place,
@@ -62,7 +67,7 @@ class InputRow(NamedTuple):
 
     def checksum(self) -> int:
         """Of every column."""
-        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = self
+        number, place, input_id, account_id, underwriting_id, data, fingerprint, problem = astuple(self)
         size = None if data is None else len(data)
         ids = f"{number!r}, {place!r}, {input_id!r}, {account_id!r}, {underwriting_id!r}"
         return _sum(f"[{ids}, {size}, {fingerprint!r}, {problem!r}]", data)
@@ -76,7 +81,7 @@ class InputRow(NamedTuple):
         return _checked(found, row[-1])
 
 
-class OutcomeRow(NamedTuple):
+class OutcomeRow(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """The latest outcome of one input: ``data`` is its output or its payload's data, ``detail`` the rest.
 
     ``fingerprint`` is of the input's data at that time, ``None`` for the data in the input's row.
@@ -93,13 +98,13 @@ class OutcomeRow(NamedTuple):
 
     def row(self) -> Row:
         """The values of its columns."""
-        number, run, status, step, data, detail, fingerprint, problem = self
+        number, run, status, step, data, detail, fingerprint, problem = astuple(self)
         told = problem and _written(problem)
         return (number, run, status, step and _written(step), data, detail, fingerprint, told, self.checksum())
 
     def checksum(self) -> int:
         """Of every column."""
-        number, run, status, step, data, detail, fingerprint, problem = self
+        number, run, status, step, data, detail, fingerprint, problem = astuple(self)
         sizes = f"{None if data is None else len(data)}, {None if detail is None else len(detail)}"
         return _sum(f"[{number!r}, {run!r}, {status!r}, {step!r}, {sizes}, {fingerprint!r}, {problem!r}]", data, detail)
 

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from pipeline.errors import JournalDamaged, RunOwned
-from pipeline.journal.database import Database
+from pipeline.errors import RunOwned
 from pipeline.journal.owner import Owner, living
+from pipeline.journal.pages import PageRow, pages_of
 from pipeline.journal.protocol import Change, Lease, Pruned
 from pipeline.journal.prune import Chosen, Pruning
-from pipeline.journal.records import (
-    AttemptsRow,
-    InputRow,
-    Mismatch,
-    OutcomeRow,
-    Row,
-    RunRow,
-    id_of,
-    slot_range,
-)
-
-R = TypeVar("R", RunRow, InputRow, OutcomeRow, AttemptsRow)
-
-PAGE = 1_000
-"""Rows that are read at a time."""
+from pipeline.journal.reading import SqlReader
+from pipeline.journal.records import Row, RunRow, slot_range
 
 
-class SqlJournal(Database):
+class SqlJournal(SqlReader):
     """The journal over a database; see ``protocol`` for what it promises."""
 
     # writing
@@ -39,11 +26,12 @@ class SqlJournal(Database):
         owner = Owner.here()
         with self._transaction() as connection:
             batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
+            self._expect_pages(batch, previous is None)
             (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
             lease = Lease(batch, number, owner.token)
             connection.execute(self.sql["take"], (number, msgspec.json.encode(owner).decode(), batch))
             for change in changes(lease):
-                self._put(connection, change)
+                self._put(connection, batch, change)
         return lease
 
     def _new_batch(self, run: RunRow) -> int:
@@ -86,12 +74,19 @@ class SqlJournal(Database):
         with self._transaction() as connection:
             if self._one("holds", lease.batch, lease.run) is None:
                 raise taken_over(self.name)
-            self._put(connection, change)
+            self._put(connection, lease.batch, change)
 
-    def _put(self, connection: Any, change: Change) -> None:
+    def _put(self, connection: Any, batch: int, change: Change) -> None:
+        pages: list[PageRow] = []
+        inputs, outcomes = change.inputs, change.outcomes
+        if change.is_first:
+            of_inputs, inputs = pages_of(batch, "inputs", inputs)
+            of_outcomes, outcomes = pages_of(batch, "outcomes", outcomes)
+            pages = [*of_inputs, *of_outcomes]
         for name, rows in (
-            ("put_input", change.inputs),
-            ("put_outcome", change.outcomes),
+            ("put_page", pages),
+            ("put_input", inputs),
+            ("put_outcome", outcomes),
             ("put_attempts", change.attempts),
         ):
             if rows:
@@ -126,7 +121,7 @@ class SqlJournal(Database):
                 first, behind = slot_range(batch)
                 for table in ("attempts", "outcomes", "inputs"):
                     connection.execute(self.sql[f"prune_{table}"], (first, behind))
-                for table in ("runs", "batch"):
+                for table in ("pages", "runs", "batch"):
                     connection.execute(self.sql[f"prune_{table}"], (batch,))
         return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
 
@@ -142,85 +137,6 @@ class SqlJournal(Database):
 
     def _advice(self) -> str:
         return "VACUUM gives the space back to the system"
-
-    # reading
-
-    def _read(self, kind: type[R], table: str, row: Row) -> R:
-        try:
-            return kind.read(row)
-        except (Mismatch, TypeError, ValueError) as error:
-            number = row[0] if row and isinstance(row[0], int) else "?"
-            raise JournalDamaged(
-                f"{self.name}: row {number} of {table} is not what was written; restore the file from a copy, "
-                "or prune the run and give its inputs again"
-            ) from error
-
-    def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
-        """A run by its row_id, or the latest of a processor; ``None`` when there is none."""
-        self.recover()
-        written = RunRow(0, 0, run_id or "", processor, "", None, 0, None, b"").row()
-        row = self._one("latest_run", written[2]) if run_id is None else self._one("run", written[1])
-        return None if row is None else self._read(RunRow, "runs", row)
-
-    def run(self, number: int) -> RunRow:
-        """A run by its number."""
-        return self._read(RunRow, "runs", self._one("run_by_number", number) or (number,))
-
-    def latest(self, batch: int) -> RunRow:
-        """The latest run of a batch."""
-        return self._read(RunRow, "runs", self._one("latest_run_of_batch", batch) or ())
-
-    def runs(self) -> list[RunRow]:
-        """All runs, the earliest first."""
-        return [self._read(RunRow, "runs", row) for row in self._rows("runs")]
-
-    def inputs(self, batch: int) -> Iterator[InputRow]:
-        """The inputs of a batch by slot."""
-        for row in self._pages("inputs", batch):
-            yield self._read(InputRow, "inputs", row)
-
-    def places(self, batch: int) -> Iterator[int]:
-        """The ids of the latest run's inputs, in its order."""
-        return iter([row[0] for row in self._rows("places", *slot_range(batch))])
-
-    def input_ids(self, batch: int) -> Iterator[tuple[int, str]]:
-        """Id and ``input_id`` of every input of a batch."""
-        return map(id_of, self._pages("input_ids", batch))
-
-    def outcomes(self, batch: int) -> Iterator[OutcomeRow]:
-        """The latest outcomes of a batch by slot."""
-        for row in self._pages("outcomes", batch):
-            yield self._read(OutcomeRow, "outcomes", row)
-
-    def _pages(self, name: str, batch: int) -> Iterator[Row]:
-        first, behind = slot_range(batch)
-        while rows := self._rows(name, first, behind, PAGE):
-            for row in rows:
-                if row[0] < first:  # in a damaged file rows may lead back to earlier ones, for ever
-                    raise JournalDamaged(
-                        f"{self.name}: row {row[0]} of {name} comes again; restore the file from a copy"
-                    )
-                yield row
-                first = row[0] + 1
-
-    def input(self, number: int) -> InputRow | None:
-        """One input."""
-        row = self._one("input", number)
-        return None if row is None else self._read(InputRow, "inputs", row)
-
-    def outcome(self, number: int) -> OutcomeRow | None:
-        """The latest outcome of one input."""
-        row = self._one("outcome", number)
-        return None if row is None else self._read(OutcomeRow, "outcomes", row)
-
-    def succeeded(self, batch: int) -> int:
-        """How many inputs of a batch have an output; a row that is damaged counts, for it is there."""
-        (count,) = self._one("succeeded", *slot_range(batch)) or (0,)
-        return int(count)
-
-    def attempts(self, number: int) -> list[AttemptsRow]:
-        """The failed tries of one input, the earliest first."""
-        return [self._read(AttemptsRow, "attempts", row) for row in self._rows("attempts", number)]
 
 
 def taken_over(name: str) -> RunOwned:

@@ -112,15 +112,15 @@ class Stored:
 
     @cached_property
     def _writers(self) -> tuple[Callable[[object], bytes], ...]:
-        return tuple(codec.writer(declared, registry=self.registry) for declared in self.entering)
+        return tuple(self._writer(declared, self.registry) for declared in self.entering)
+
+    def _writer(self, declared: Any, registry: Registry | None) -> Callable[[object], bytes]:
+        write = codec.writer(declared, registry=registry)
+        return write if self.cipher is None else lambda value: codec.seal(write(value), self.cipher)
 
     def write(self, value: Any, index: int) -> bytes:
         """What enters step ``index`` as bytes; ``CodecError`` when it would not come back as it is."""
-        data = self._writers[index](value)
-        return data if self.cipher is None else codec.seal(data, self.cipher)
-
-    def _sealed(self, data: bytes) -> bytes:
-        return data if self.cipher is None else codec.seal(data, self.cipher)
+        return self._writers[index](value)
 
     def read(self, data: bytes, index: int | None) -> Any:
         """What enters step ``index``, as its type; undeclared where there is no such step any more."""
@@ -136,12 +136,12 @@ class Stored:
 
     def input_row(self, number: int, place: int | None, item: ProcessorInput[Any]) -> InputRow:
         """An input with its data, or with the reason why that cannot be stored."""
-        data, told, problem = None, None, None
         try:
-            data = self.write(item.data, 0)
+            data = self._writers[0](item.data)
         except CodecError as error:
-            told, problem = fingerprint.of_data(item.data), str(error)
-        return InputRow(number, place, item.input_id, item.account_id, item.underwriting_id, data, told, problem)
+            told = fingerprint.of_data(item.data)
+            return InputRow(number, place, item.input_id, item.account_id, item.underwriting_id, None, told, str(error))
+        return InputRow(number, place, item.input_id, item.account_id, item.underwriting_id, data)
 
     def input_of(self, row: InputRow) -> ProcessorInput[Any]:
         """The input in a row that has its data."""
@@ -190,7 +190,7 @@ class Stored:
         ``before`` is the checkpoint of this run, if there is one: its bytes serve where the input stopped there.
         """
         if isinstance(outcome, DONE):
-            return self._output_row(number, run, outcome.output)
+            return self.output_row(number, run, outcome.output)
         payload, is_failed = outcome.payload, isinstance(outcome, Failed)
         if payload is None or (payload.checkpoint and not is_failed):
             return None
@@ -200,7 +200,8 @@ class Stored:
     def given_row(self, number: int, run: int, payload: Payload | Completed[Any]) -> OutcomeRow:
         """The row of what an input brought with it."""
         if isinstance(payload, Completed):
-            return self._output_row(number, run, payload.output)._replace(fingerprint=payload.input_fingerprint)
+            row = self.output_row(number, run, payload.output)
+            return msgspec.structs.replace(row, fingerprint=payload.input_fingerprint)
         detail = FailureDetail(
             exception=payload.exception,
             message=payload.message,
@@ -219,9 +220,10 @@ class Stored:
             raise InvalidEdit(f"the new data of input {input_id!r} cannot be stored: {row.problem}")
         return row
 
-    def _output_row(self, number: int, run: int, output: Any) -> OutcomeRow:
+    def output_row(self, number: int, run: int, output: Any) -> OutcomeRow:
+        """The row of a success."""
         try:
-            return OutcomeRow(number, run, "succeeded", None, self.write(output, len(self.pipeline)))
+            return OutcomeRow(number, run, "succeeded", None, self._writers[-1](output))
         except CodecError as error:
             return OutcomeRow(number, run, "succeeded", None, None, problem=str(error))
 
@@ -251,14 +253,14 @@ class Stored:
         """What entered the step as bytes, and whether as plain JSON: it may not fit its step, or have none."""
         if payload.step in RESERVED:
             return None, False
-        index = self.pipeline.find(payload.step)
+        index, write = self.pipeline.find(payload.step), self._writer(Any, None)
         if index is None:
-            return self._sealed(codec.encode(payload.data)), True
+            return write(payload.data), True
         try:
             return self.write(payload.data, index), False
         except CodecError as refused:
             try:
-                return self._sealed(codec.encode(payload.data)), True
+                return write(payload.data), True
             except CodecError:
                 raise refused from None
 

@@ -32,8 +32,8 @@ from pipeline import (
     to_inputs,
 )
 from pipeline.errors import UnknownStep
-from pipeline.journal.recorder import GROUP_ROWS
 from pipeline.journal.sql import SqlJournal
+from pipeline.journal.waiting import GROUP_ROWS
 from runners import ProcessRunner, ThreadRunner
 from tests.journal.roster import Store
 

@@ -19,24 +19,32 @@ ALLOWED = {
     "rows are gone: refused by the file's name",
 }
 
-
-def test_a_file_cut_short_anywhere(tmp_path: Path) -> None:
-    """R6: a closed journal at each 16 bytes, one of a killed process with its log at each 512."""
-    check(tmp_path, False, "cut at each 16 bytes", lambda specimen: cuts(specimen, 16))
-    check(tmp_path, True, "with its log, cut at each 512 bytes", lambda specimen: cuts(specimen, 512))
+each_way = pytest.mark.parametrize("paged", [False, True], ids=["rows", "pages"])
 
 
-def test_every_bit_flipped(tmp_path: Path) -> None:
+@each_way
+def test_a_file_cut_short_anywhere(tmp_path: Path, paged: bool) -> None:
+    """R6: a closed journal at each 32 bytes, one of a killed process with its log at each 1,024."""
+    check(specimen(tmp_path, False, paged), "cut at each 32 bytes", lambda specimen: cuts(specimen, 32))
+    check(specimen(tmp_path, True, paged), "with its log, cut at each 1,024", lambda specimen: cuts(specimen, 1_024))
+
+
+@each_way
+def test_every_bit_flipped(tmp_path: Path, paged: bool) -> None:
     """R6: every bit of a closed journal that is in a byte in use, and 4,000 of a killed process's with its log."""
-    check(tmp_path, False, "every bit", lambda specimen: flips(specimen, None))
-    check(tmp_path, True, "with its log, bits by chance", lambda specimen: flips(specimen, 4_000))
+    check(specimen(tmp_path, False, paged), "every bit", lambda specimen: flips(specimen, None))
+    check(specimen(tmp_path, True, paged), "with its log, bits by chance", lambda specimen: flips(specimen, 4_000))
 
 
-def check(folder: Path, killed: bool, what: str, damages: Callable[[Specimen], Iterator[tuple[str, bytes]]]) -> None:
+def specimen(folder: Path, killed: bool, paged: bool) -> Specimen:
     place = folder / f"killed-{killed}"
     place.mkdir()
-    specimen = Specimen(place, killed)
+    return Specimen(place, killed, paged)
+
+
+def check(specimen: Specimen, what: str, damages: Callable[[Specimen], Iterator[tuple[str, bytes]]]) -> None:
     verdicts = tally(specimen, damages(specimen))
     figures = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
-    print(f"\nR6: {what}: {sum(verdicts.values()):,} trials: {figures}; 0 wrong values")
+    where, trials = "in pages, " if specimen.paged else "", sum(verdicts.values())
+    print(f"\nR6: {where}{what}: {trials:,} trials: {figures}; 0 wrong values")
     assert set(verdicts) <= ALLOWED

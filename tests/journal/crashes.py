@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
 
 from pipeline import ExecutionContext, Processor, ProcessorInput, step, to_inputs
 from pipeline.errors import JournalError, RunFailed
-from pipeline.journal import SqliteJournal
+from pipeline.journal import SqliteJournal, pages
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Change, Lease, Sync
 from pipeline.journal.records import SLOTS, OutcomeRow
@@ -52,10 +53,12 @@ class Setting(NamedTuple):
     crash: Literal["kill", "power"] = "kill"
     sync: Sync = "process"
     checkpoint_pages: int | None = None
+    paged: bool = False
+    """Whether what a first run writes lies in pages, each of a single row."""
     group_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.way}-{self.crash}-{self.sync}-{self.checkpoint_pages}"
+        return f"{self.way}-{self.crash}-{self.sync}-{self.checkpoint_pages}{'-paged' if self.paged else ''}"
 
     @property
     def keeps_what_it_acknowledged(self) -> bool:
@@ -65,7 +68,12 @@ class Setting(NamedTuple):
 
 LEVELS: list[tuple[Any, Sync]] = [("kill", "process"), ("power", "power"), ("power", "process")]
 WAYS: list[Any] = ["stream", "batch"]
-SETTINGS = [Setting(way, *level, pages) for way in WAYS for level in LEVELS for pages in (None, 4)]
+SETTINGS = [
+    Setting(way, *level, checkpoint_pages, paged=(WAYS.index(way) + LEVELS.index(level)) % 2 == 0)
+    for way in WAYS
+    for level in LEVELS
+    for checkpoint_pages in (None, 4)
+]
 POWER: tuple[Kind, ...] = ("before", "after", "torn")
 ERRORS: tuple[Kind, ...] = ("error", "lost", "broken", "full")
 KINDS = POWER + ERRORS
@@ -130,7 +138,8 @@ class Machine:
         done = self._done()
         self.disk.switch_on(faults)
         self.error = None
-        with in_place(self.disk, self.setting.checkpoint_pages):
+        fewest = 1 if self.setting.paged else pages.FEWEST
+        with patch.object(pages, "FEWEST", fewest), in_place(self.disk, self.setting.checkpoint_pages):
             ended = self._go_on()
         broken.clear()
         self.falls += not ended

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from pipeline import Processor, Retry, step, to_inputs
 from pipeline.errors import JournalDamaged, JournalError
-from pipeline.journal import SqliteJournal
+from pipeline.journal import SqliteJournal, pages
 
 PROCESSORS = ("numbers", "others")
 broken: set[int] = set()
@@ -56,14 +56,19 @@ class NotingJournal(SqliteJournal):
 
 
 class Specimen:
-    """A journal's files, byte by byte, and what each of its commits left to be seen."""
+    """A journal's files, byte by byte, and what each of its commits left to be seen.
 
-    def __init__(self, folder: Path, killed: bool) -> None:
+    ``paged``: what the first runs wrote lies in pages, though it is less than would make one.
+    """
+
+    def __init__(self, folder: Path, killed: bool, paged: bool = False) -> None:
         self.path = folder / "runs.db"
+        self.paged = paged
         self.states: list[Seen] = [Seen(frozenset())]
         journal = NotingJournal(self.path)
         journal.group_s, journal.note = 0.0, self._note
-        self._work(journal)
+        with patch.object(pages, "FEWEST", 1 if paged else pages.FEWEST):
+            self._work(journal)
         if not killed:
             journal.close()
         self.files = {suffix: self._file(suffix).read_bytes() for suffix in ("", "-wal") if self._file(suffix).exists()}

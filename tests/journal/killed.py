@@ -29,6 +29,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline import ExecutionContext, PostgresJournal, Processor, ProcessorInput, SqliteJournal, step
+from pipeline.journal import pages
 from pipeline.journal.protocol import Durability
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
@@ -56,6 +57,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     The journal is a file in the folder, or in the database that ``dsn`` names.
     Its inputs come from the journal in mode ``resume``; in the others they are given again.
+    ``paged``: what the first run writes lies in pages, though it is less than would make one.
     """
 
     folder: str
@@ -64,6 +66,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     dsn: str = ""
     schema: str = ""
     mode: Literal["stream", "again", "resume"] = "resume"
+    paged: bool = False
     killed_after_s: float | None = None
 
 
@@ -112,6 +115,7 @@ def journal_of(command: Command) -> Any:
 
 def run(command: Command) -> None:
     """Begin the batch, or go on with it."""
+    pages.FEWEST = 1 if command.paged else pages.FEWEST
     with closing(journal_of(command)) as journal:
         jobs = Processor(
             name="jobs", pipeline=fetch >> check >> total, runner=RUNNERS[command.runner](), journal=journal

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from pipeline import MemoryJournal, PostgresJournal, SqliteJournal
+from pipeline.journal import pages
 from pipeline.journal.protocol import Durability
 from pipeline.journal.sql import SqlJournal
 from tests.journal.servers import Proxy, Server, programs
@@ -151,15 +152,17 @@ def proxy(postgres_dsn: str) -> Iterator[Proxy]:
 
 Stores = Callable[[str], Store]
 SHARED = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-EVERY = ["memory", *SHARED]
+EVERY = ["memory", "sqlite, pages", *SHARED]
 
 
 @pytest.fixture
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    """Makes a store of a kind, which is gone when the test ends."""
+def make_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    """Makes a store of a kind, which is gone when the test ends; ``pages``: even a single row gets a page."""
     made: list[Store] = []
 
     def make(kind: str) -> Store:
+        if kind.endswith("pages"):
+            monkeypatch.setattr(pages, "FEWEST", 1)
         if kind == "postgres":
             made.append(InPostgres(request.getfixturevalue("postgres_dsn")))
         else:

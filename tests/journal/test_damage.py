@@ -20,21 +20,25 @@ ERRORS = {
 }
 FINE = {"unchanged", "an earlier state"}
 
+each_way = pytest.mark.parametrize("paged", [False, True], ids=["rows", "pages"])
 
-def test_a_file_cut_short_is_an_earlier_state_or_an_error(tmp_path: Path) -> None:
+
+@each_way
+def test_a_file_cut_short_is_an_earlier_state_or_an_error(tmp_path: Path, paged: bool) -> None:
     for killed in (False, True):
         folder = tmp_path / str(killed)
         folder.mkdir()
-        verdicts = tally(specimen := Specimen(folder, killed), cuts(specimen, 8_192))
+        verdicts = tally(specimen := Specimen(folder, killed, paged), cuts(specimen, 8_192))
 
         assert set(verdicts) <= FINE | ERRORS, verdicts
 
 
-def test_a_flipped_bit_is_never_taken_for_a_value(tmp_path: Path) -> None:
+@each_way
+def test_a_flipped_bit_is_never_taken_for_a_value(tmp_path: Path, paged: bool) -> None:
     for killed in (False, True):
         folder = tmp_path / str(killed)
         folder.mkdir()
-        verdicts = tally(specimen := Specimen(folder, killed), flips(specimen, 500))
+        verdicts = tally(specimen := Specimen(folder, killed, paged), flips(specimen, 400))
 
         assert set(verdicts) <= FINE | ERRORS, verdicts
 

@@ -92,9 +92,11 @@ def test_a_failure_while_the_schema_is_made_is_told_as_it_is(tmp_path: Path) -> 
 
 
 def test_space_that_was_freed_is_used_at_once(tmp_path: Path) -> None:
-    disk = Disk(faults=[Fault(45, "full")])
+    disk = Disk()
     with in_place(disk):
         journal = SqliteJournal(tmp_path / "runs.db")
+        journal.runs()
+        disk.switch_on([Fault(12, "full")])  # the run has begun by then
         journal.is_shared = False  # no thread of its own writes in between
         numbers = Processor(name="numbers", pipeline=double >> add, journal=journal)
         with pytest.raises(RunFailed, match=r"runs\.db: database or disk is full \(SQLITE_FULL\)"):

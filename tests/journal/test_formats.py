@@ -63,7 +63,7 @@ def test_an_old_journal_is_migrated_and_gone_on_with(path: Path, tmp_path: Path)
     again = make.processor(journal).execute(make.INPUTS, context)
 
     assert found.state == "died"
-    in_flight = ["convert EUR"] if path.stem >= "journal-3" else ["parse 2026-11-26 9 EUR", "convert EUR"]
+    in_flight = ["convert EUR"] if path.stem == "journal-3" else ["parse 2026-11-26 9 EUR", "convert EUR"]
     assert make.ran == ["convert USD", *in_flight]
     assert again.output == one_output_each()
     assert [run.state for run in journal.runs()] == ["failed", "died", "succeeded"]
@@ -81,7 +81,7 @@ def test_an_old_journal_is_planned_and_resumed_by_itself(path: Path, tmp_path: P
     journal.close()
 
     known = [("plain", ()), ("fails", ("convert",)), ("nul \x00, back\\slash, \ud800", ())]
-    in_flight = [("in flight when it was killed", ("convert",))] if path.stem >= "journal-3" else []
+    in_flight = [("in flight when it was killed", ("convert",))] if path.stem == "journal-3" else []
     assert plan == [*known, *in_flight]
     assert output == one_output_each()[: len(plan)]
 

@@ -129,7 +129,8 @@ class Trial:
         self.chance = random.Random(seed)
         self.programs = programs
         self.folder = folder
-        self.command = placed(case, folder, mode=self.chance.choice(["stream", "resume"]))
+        mode, paged = self.chance.choice(["stream", "resume"]), self.chance.choice([False, True])
+        self.command = placed(case, folder, mode=mode, paged=paged)
         self.done: set[tuple[str, str]] = set()
         self.kills = self.lost = self.recorded_again = 0
 

@@ -16,7 +16,7 @@ from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succe
 from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
 from pipeline.journal import SqliteJournal
 from pipeline.journal.sql import SqlJournal
-from tests.journal.roster import Store
+from tests.journal.roster import SHARED, Store, Stores
 
 ran: list[tuple[str, Any]] = []
 broken: set[int] = set()
@@ -220,7 +220,9 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         processor(SqliteJournal(tmp_path / "runs.db")).execute(inputs(1))
 
 
-def test_a_changed_row_is_never_taken_for_a_value(store: Store) -> None:
+@pytest.mark.parametrize("kind", ["memory", *SHARED])
+def test_a_changed_row_is_never_taken_for_a_value(make_store: Stores, kind: str) -> None:
+    store = make_store(kind)
     processor(store()).execute(inputs(1, 2))
     store.execute("UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from pipeline import (
     ExecutionContext,
@@ -113,7 +114,7 @@ def test_the_journal_holds_the_same_rows_as_of_a_sequential_run(runner: Runner, 
 
 def rows(journal: Any) -> list[tuple[Any, ...]]:
     (run,) = journal.runs()
-    inputs = [row[1:] for row in journal.inputs(run.batch)]
+    inputs = [astuple(row)[1:] for row in journal.inputs(run.batch)]
     outcomes = [(row.status, row.step, row.data, row.fingerprint, row.problem) for row in journal.outcomes(run.batch)]
     return [run.state, *inputs, *outcomes]
 

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from pipeline import ExecutionContext, Pipeline, PipelineError, Processor, ProcessorInput, SqliteJournal
 from pipeline.codec import CodecError
 
@@ -119,4 +122,5 @@ def _forged(row: Any, name: str, value: Any) -> Any:
     declared = type(row).__annotations__[name]
     if "str" in str(declared):
         value = value.decode("latin-1") if isinstance(value, bytes) else value
-    return row._replace(**{name: value}).row()
+    change: Any = replace if isinstance(row, Struct) else type(row)._replace
+    return change(row, **{name: value}).row()

@@ -37,6 +37,7 @@ from pipeline import (
     UnknownRun,
     configurable,
 )
+from pipeline.journal import pages
 from pipeline.journal.owner import LIVE
 from runners import Runner, SequentialRunner, ThreadRunner
 
@@ -441,15 +442,29 @@ def _items(inputs: dict[str, list[str]]) -> list[ProcessorInput[list[str]]]:
     return [ProcessorInput(input_id=input_id, data=list(data)) for input_id, data in inputs.items()]
 
 
-MACHINES = [pytest.param(ResumeMachine, 1.0, id="memory"), pytest.param(OnDisk, 0.1, id="sqlite")]
+MACHINES = [
+    pytest.param(ResumeMachine, 0.5, False, id="memory"),
+    pytest.param(ResumeMachine, 0.5, True, id="memory-pages"),
+    pytest.param(OnDisk, 0.05, False, id="sqlite"),
+    pytest.param(OnDisk, 0.05, True, id="sqlite-pages"),
+]
+each_machine = pytest.mark.parametrize(("machine", "share", "paged"), MACHINES)
 
 
-@pytest.mark.parametrize(("machine", "share"), MACHINES)
+@pytest.fixture
+def in_pages(paged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a first run writes lies in pages, though it is less than would make one."""
+    monkeypatch.setattr(pages, "FEWEST", 1 if paged else pages.FEWEST)
+
+
+@each_machine
+@pytest.mark.usefixtures("in_pages")
 def test_whatever_happens_to_a_batch_the_model_agrees(machine: type[ResumeMachine], share: float) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=int(200 * share), stateful_step_count=15))
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("machine", "share"), MACHINES)
+@each_machine
+@pytest.mark.usefixtures("in_pages")
 def test_whatever_happens_for_long_the_model_agrees(machine: type[ResumeMachine], share: float) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=int(5_000 * share), stateful_step_count=40))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import SqliteJournal
-from pipeline.journal.recorder import GROUP_ROWS
 from pipeline.journal.records import InputRow, OutcomeRow
+from pipeline.journal.waiting import GROUP_ROWS
 from tests.benchmarks.durable.contender import Contender, Work
 
 INPUTS = 20_000

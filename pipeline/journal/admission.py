@@ -1,0 +1,120 @@
+"""The inputs of a run on their way into a journal: each gets a slot of its batch, and a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from msgspec.structs import replace
+from typing_extensions import TypeIs
+
+from pipeline.journal.protocol import Change, Journal, Lease
+from pipeline.journal.recall import Recall
+from pipeline.journal.records import SLOTS
+from pipeline.journal.stored import Code, Stored
+from pipeline.journal.waiting import Waiting
+from pipeline.model import Completed, Outcome, Payload, ProcessorInput
+
+AT_A_TIME = 1_000
+"""Inputs that are encoded at a time when a run begins."""
+
+Items = Sequence[ProcessorInput[Any]]
+
+
+class Admission:
+    """Gives the inputs of one run their rows. Guard: the lock of the recorder.
+
+    ``memory`` is of the earlier runs of the batch, if there are any; ``kept`` are the outcomes that the run does not
+    touch. ``slots`` are those that inputs of a resumed batch have, by their places in this run.
+    """
+
+    def __init__(self, journal: Journal, stored: Stored, code: Code, waiting: Waiting) -> None:
+        self.journal = journal
+        self.stored = stored
+        self.code = code
+        self.waiting = waiting
+        self.lease: Lease = Lease(0, 0, "")
+        self.memory: Recall | None = None
+        self.slots: dict[int, int] | None = None
+        self.kept: Mapping[str, Outcome[Any]] = {}
+
+    def go_on_with(self, batch: int) -> None:
+        """The inputs join those of earlier runs."""
+        self.memory = Recall(self.journal, self.stored, batch)
+        self.slots = {}
+        self.waiting.is_first = False
+
+    def number(self, place: int) -> int:
+        """The number of the rows of the input at a place."""
+        slot = self.lease.batch * SLOTS + place
+        return slot if self.slots is None else self.slots.get(place, slot)
+
+    def leave(self, place: int) -> None:
+        """Forget the slot of an input that has ended: of a stream there may be no end."""
+        if self.slots is not None:
+            self.slots.pop(place, None)
+
+    def batch(self, lease: Lease, items: Items | None) -> Iterator[Change]:
+        """The rows of all inputs of a batch; of a stream, none are known yet."""
+        self.lease = lease
+        if items is None:
+            return
+        for first in range(0, len(items), AT_A_TIME):
+            for place, item in enumerate(items[first : first + AT_A_TIME], first):
+                self.add(place, item)
+            yield self.waiting.taken()
+        if self.memory is not None:
+            yield self._without(items)
+
+    def _without(self, items: Items) -> Change:
+        """The inputs of earlier runs that this one does not have lose their places."""
+        here = set((self.slots or {}).values())
+        gone = [row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here]
+        return Change(inputs=[replace(row, place=None) for row in gone])
+
+    def add(self, place: int, item: ProcessorInput[Any]) -> None:
+        """Queue the rows of an input: its own, and that of the payload it brought with it."""
+        if not is_input(item):
+            return
+        if self.memory is None:
+            number = self.lease.batch * SLOTS + place
+            self.waiting.inputs.append(self.stored.input_row(number, place, item))
+        else:
+            number = self._join(self.memory, place, item)
+        if item.payload is not None:
+            self._bring(number, item, item.payload)
+
+    def _bring(self, number: int, item: ProcessorInput[Any], payload: object) -> None:
+        kept = self.kept.get(item.input_id)
+        row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.code)
+        if row is not None:
+            self.waiting.brought(row)
+        elif _is_known(payload):
+            self.waiting.brought(self.stored.given_row(number, self.lease.run, payload))
+
+    def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
+        """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""
+        number = memory.take(item.input_id, self.lease.batch)
+        if self.slots is not None:
+            self.slots[place] = number
+        row, before = self.stored.input_row(number, place, item), self.journal.input(number)
+        if before is not None and (row.data is None or row.data != before.data):
+            outcome = self.journal.outcome(number)
+            if outcome is not None and outcome.fingerprint is None:
+                self.waiting.brought(replace(outcome, fingerprint=self.stored.fingerprint_of(before)))
+        if before != row:
+            self.waiting.inputs.append(row)
+        return number
+
+    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """A bare input with what an earlier run of its batch knew of it."""
+        return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+
+
+def is_input(item: object) -> bool:
+    """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
+    return isinstance(item, ProcessorInput) and isinstance(cast("object", item.input_id), str)
+
+
+def _is_known(payload: object) -> TypeIs[Payload | Completed[Any]]:
+    return isinstance(payload, Payload | Completed)

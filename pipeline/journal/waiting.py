@@ -1,0 +1,50 @@
+"""Rows of a run that wait to be committed together."""
+
+from __future__ import annotations
+
+from pipeline.journal.protocol import Change
+from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow
+
+GROUP_ROWS = 512
+"""Outcomes that wait for each other at most."""
+
+GROUP_BYTES = 1_000_000
+"""Bytes that wait to be committed at most."""
+
+
+class Waiting:
+    """The rows. Guard: the lock of the recorder.
+
+    ``is_first`` says that none of the run's inputs has a row yet that these would take the place of.
+    """
+
+    def __init__(self, is_first: bool) -> None:
+        self.is_first: bool = is_first
+        self._clear()
+
+    def _clear(self) -> None:
+        self.inputs: list[InputRow] = []
+        self.outcomes: list[OutcomeRow] = []
+        self.attempts: list[AttemptsRow] = []
+        self.size: int = 0
+        """Bytes in the outcomes."""
+
+    def __bool__(self) -> bool:
+        return bool(self.inputs or self.outcomes or self.attempts)
+
+    def brought(self, row: OutcomeRow) -> None:
+        """Take in what an input brought with it: its outcome will take the place of that."""
+        self.outcomes.append(row)
+        self.is_first = False
+
+    def ended(self, row: OutcomeRow) -> None:
+        """Take in an outcome."""
+        self.outcomes.append(row)
+        if row.data is not None:
+            self.size += len(row.data)
+
+    def taken(self) -> Change:
+        """All of them; now none wait."""
+        change = Change(inputs=self.inputs, outcomes=self.outcomes, attempts=self.attempts, is_first=self.is_first)
+        self._clear()
+        return change
