@@ -204,7 +204,7 @@ class RunInProgress:
             return ()
         dispatched = self._unchanged(dispatched, back)
         came_to = self._further_on(dispatched) if isinstance(back, Crash) else dispatched
-        outcome = self.settler.settle(came_to, back)
+        outcome = self.settler.settle(came_to, back, self.stopped)
         return self._recorded(Arrival.of(dispatched, outcome, back), dispatched.decision)
 
     def _further_on(self, dispatched: Dispatched) -> Dispatched:

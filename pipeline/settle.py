@@ -15,6 +15,7 @@ import msgspec
 from pipeline import fingerprint, snapshot
 from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
+from pipeline.guard import STOPPED
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
 from pipeline.prevalidate import no_input, offender
@@ -70,15 +71,16 @@ class Settler:
         self.names = names
         self.code = code
 
-    def settle(self, dispatched: Dispatched, back: Back) -> Outcome[Any]:
-        """The outcome of an input that came back."""
+    def settle(self, dispatched: Dispatched, back: Back, stopped: str | None = None) -> Outcome[Any]:
+        """The outcome of an input that came back; ``stopped`` is why the run was stopped, which no worker knows."""
         if isinstance(back, Crash):
             return self.crashed(dispatched, back)
         end, readings, attempts = back
         clock_ns = tuple(readings)
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
-            return self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
+            outcome = self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
+            return outcome if stopped is None else _because(outcome, stopped)
         tries = _tries(attempts) if attempts else ()
         return Succeeded(input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=tries)
 
@@ -161,6 +163,13 @@ class Settler:
             code=dict(self.code()),
             edited=earlier.edited if earlier else False,
         )
+
+
+def _because(outcome: Failed | NotRun, stopped: str) -> Failed | NotRun:
+    """An outcome that says why the run was stopped, where it was set aside for that."""
+    if isinstance(outcome, Failed) or not outcome.reason.endswith(STOPPED):
+        return outcome
+    return msgspec.structs.replace(outcome, reason=outcome.reason.removesuffix(STOPPED) + stopped)
 
 
 def _with_the_last(end: Stop, step: str, clock_ns: tuple[int, ...]) -> tuple[Attempt, ...]:

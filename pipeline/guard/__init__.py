@@ -16,9 +16,11 @@ from pipeline.guard.sharedbreaker import Sharing
 from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 from pipeline.guard.together import together
+from pipeline.guard.tries import STOPPED
 
 __all__ = [
     "REAL",
+    "STOPPED",
     "Caching",
     "Group",
     "Guard",

@@ -20,6 +20,7 @@ from pipeline import (
     NotRun,
     Processor,
     ProcessorInput,
+    RateLimit,
     RunFailed,
     RunHandle,
     RunInterrupted,
@@ -28,6 +29,7 @@ from pipeline import (
     step,
     to_inputs,
 )
+from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 RUNNERS: list[Runner] = [
@@ -149,6 +151,34 @@ def test_cancelling_loses_nothing(runner: Runner, gate: Gate) -> None:
     assert {type(outcome) for outcome in result.outcomes} == {Succeeded, NotRun}
     assert {outcome.reason for outcome in result.not_run} == {"enough"}
     assert result.metrics.succeeded + result.metrics.not_run == MANY
+
+
+waiting = threading.Event()
+
+
+class OneCall:
+    """Says that the first input has its outcome, after which the others wait for their turn."""
+
+    def on_event(self, event: Event) -> None:
+        if type(event).__name__ == "InputFinished":
+            waiting.set()
+
+
+@pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
+def test_inputs_that_wait_for_their_turn_are_told_why_they_did_not_get_it(runner: Runner) -> None:
+    waiting.clear()
+    limited = parse.replace(policies=Policies(rate=RateLimit(per_second=0.001)))
+    run = Processor(pipeline=limited, runner=runner, observers=[OneCall()]).start(to_inputs(["1", "2", "3", "4"]))
+    assert waiting.wait(60)
+
+    run.cancel("the office closes")
+    result = run.result(timeout=60)
+
+    assert len(result.succeeded) == 1
+    assert {outcome.reason.removeprefix("set aside before step 'parse': ") for outcome in result.not_run} == {
+        "the office closes"
+    }
+    assert Processor(pipeline=parse).retry(result).output == [1, 2, 3, 4]
 
 
 def test_a_cancelled_run_goes_on_where_it_stopped(gate: Gate) -> None:
