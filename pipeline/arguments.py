@@ -129,7 +129,10 @@ def _not_observers(given: object) -> str | None:
         for one in cast("Sequence[Any]", given)
         if isinstance(one, type) or not callable(getattr(one, "on_event", None))
     ]
-    return f"holds {strangers[0]!r}, but an observer has a method on_event(event)" if strangers else None
+    if strangers:
+        return f"holds {quoted(strangers[0])}, but an observer has a method on_event(event)"
+    unheard = [one for one in cast("Sequence[Any]", given) if signature.is_async(one.on_event)]
+    return f"holds {quoted(unheard[0])}, whose on_event is async; give a plain method" if unheard else None
 
 
 def _not_a_context(given: object) -> str | None:

@@ -17,7 +17,7 @@ from pipeline.processor import Processor
 from pipeline.result import ProcessingResult
 from pipeline.selection import Lift, Only
 from pipeline.settings import CommonOptions
-from pipeline.step import Step
+from pipeline.step import Step, step
 from runners import Runner, SequentialRunner
 
 Doc = TypeVar("Doc", default=Any)
@@ -130,7 +130,7 @@ class BaseProcessor(ABC, Generic[Doc, Valid, Proc, Out]):
 
     def _pipeline(self) -> Pipeline[Any, Any, Any]:
         methods = self.STEP_METHODS.items()
-        steps: list[Step[Any, Any, Any]] = [Step(name, getattr(self, method)) for name, method in methods]
+        steps: list[Step[Any, Any, Any]] = [step(name)(getattr(self, method)) for name, method in methods]
         return Pipeline(*steps)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
 def _blame(step: Step[Any, Any, Any]) -> str:
     owner = getattr(step.fn, "__self__", None)
     if owner is not None:
-        for name, value in getattr(owner, "__dict__", {}).items():
+        for name, value in _sent(owner).items():
             if _problem(value) is not None:
                 return (
                     f"attribute {name!r} of its {type(owner).__name__} does not pickle; "
@@ -81,6 +81,15 @@ def _blame(step: Step[Any, Any, Any]) -> str:
     if "<locals>" in name:
         return f"its function {name!r} is defined inside another; move it to the top of a module, or use @configurable"
     return f"{name!r} does not pickle; settings of the step must be plain data"
+
+
+def _sent(owner: Any) -> dict[str, Any]:
+    """The attributes of an object that pickling takes along."""
+    try:
+        state = owner.__getstate__()
+    except Exception:  # noqa: BLE001 - it runs the object's own code, which may raise anything
+        state = None
+    return cast("dict[str, Any]", state if isinstance(state, dict) else getattr(owner, "__dict__", {}))
 
 
 def _problem(value: Any) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.errors import StopNow
 from pipeline.model import Frame
 
 MESSAGE_LIMIT = 10_000
@@ -66,5 +67,7 @@ def _text_of(error: Any) -> str:
     try:
         message = None if isinstance(error, BaseException) else getattr(error, "message", None)
         return message if isinstance(message, str) else str(error)
-    except Exception as broken:  # noqa: BLE001 - an error that cannot say what it is must not hide that it happened
+    except BaseException as broken:  # an error that cannot say what it is must not hide that it happened
+        if isinstance(broken, StopNow) or getattr(broken, "ends_worker", False):  # a signal that came just now
+            raise
         return f"<no message: {type(error).__name__}.__str__ raised {type(broken).__name__}>"

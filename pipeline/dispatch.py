@@ -12,7 +12,6 @@ from returns.result import Result
 
 from pipeline.codeof import whole
 from pipeline.engine import Program, work_of
-from pipeline.errors import StopNow
 from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
@@ -36,8 +35,8 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
         try:
             for position, result in stream:
                 yield from run.take(position, result)
-        except StopNow as signalled:
-            run.interrupt(str(signalled))
+        except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
+            run.interrupt(str(signalled) or "interrupted")
         except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
             run.fail(error)
         finally:

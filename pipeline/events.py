@@ -8,12 +8,13 @@ Data never travels in an event.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import time
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from pipeline.errors import StopNow
 from pipeline.model import FailureKind
 
 _LOGGER = logging.getLogger("pipeline.events")
@@ -158,11 +159,15 @@ class Observer(Protocol):
 
 
 class Announcer:
-    """Numbers events and tells them to every observer; does nothing when there is none."""
+    """Numbers events and tells them to every observer; does nothing when there is none.
 
-    def __init__(self, observers: Sequence[Observer], run_id: str) -> None:
+    ``interrupt`` is asked to stop the run where Ctrl-C comes while an observer is at work.
+    """
+
+    def __init__(self, observers: Sequence[Observer], run_id: str, interrupt: Callable[[str], None]) -> None:
         self.observers: list[Observer] = list(observers)
         self.run_id = run_id
+        self.interrupt = interrupt
         self.sequence: int = 0
 
     def tell(self, event_type: type[Any], /, at: float | None = None, **facts: Any) -> None:
@@ -174,7 +179,11 @@ class Announcer:
         for observer in list(self.observers):
             try:
                 observer.on_event(event)
-            except Exception:
+            except StopNow:
+                raise
+            except KeyboardInterrupt as signalled:  # Ctrl-C came just now, where the program handles it itself
+                self.interrupt(str(signalled) or "interrupted")
+            except BaseException:
                 self.observers.remove(observer)
                 _LOGGER.warning(
                     "observer %r raised and is not told of this run any more",

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pipeline.errors import InvalidSetting
 from pipeline.model import ProcessorInput
+from pipeline.shown import quoted
 
 T = TypeVar("T")
 
@@ -31,6 +32,10 @@ def to_inputs(
     """
     if isinstance(values, str | bytes):
         raise InvalidSetting("to_inputs() would make an input of every character of a text; give a list: [text]")
+    if not hasattr(values, "__iter__"):
+        raise InvalidSetting(f"to_inputs() makes an input of each value of a list, got {quoted(values)}; give [value]")
+    if key is not None and not callable(key):
+        raise InvalidSetting(f"key={quoted(key)} is not a function of a value; write key=lambda value: ... or key=str")
     numbered = enumerate(values, 1)  # what cannot be iterated raises here, not when the run is in progress
     return (
         ProcessorInput(

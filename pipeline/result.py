@@ -26,10 +26,14 @@ from pipeline.model import (
     Skipped,
     Succeeded,
 )
+from pipeline.shown import printable
 from pipeline.step import RESERVED
 
 MOST_LINES = 20
 """So many inputs without an output are told when a result is printed."""
+
+MOST_OF_AN_ID = 200
+"""Characters of an id that such a line repeats."""
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -166,7 +170,8 @@ def _line(outcome: Failed | NotRun) -> str:
         what = f"{outcome.step}  {outcome.exception}: {outcome.message:.200}"
     else:
         what = f"not run  {outcome.reason:.200}"
-    return f"{outcome.input_id}  {' '.join(what.splitlines())}".lstrip()  # an aggregation is of no input
+    told = f"{printable(outcome.input_id[:MOST_OF_AN_ID])}  {printable(' '.join(what.splitlines()))}"
+    return told.lstrip()  # an aggregation is of no input
 
 
 def _cluster(failed: Failed) -> tuple[str, str, str]:

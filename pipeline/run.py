@@ -73,7 +73,7 @@ class RunInProgress:
         )
         self.settler: Settler = Settler(self.names, settings.code)
         self.meter: Meter = Meter(self.names)
-        self.announcer: Announcer = Announcer(settings.observers, context.run_id or "")
+        self.announcer: Announcer = Announcer(settings.observers, context.run_id or "", self.interrupt)
         self.began: float = perf_counter()
         self.recorder: Recorder | NoRecorder = NoRecorder()
         self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())

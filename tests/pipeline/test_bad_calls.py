@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 
 from pipeline import (
+    BaseProcessor,
     ExecutionContext,
     Failed,
+    Failure,
     InvalidSetting,
     InvalidStep,
     MemoryJournal,
+    NotPicklable,
     NotRun,
     Payload,
     Pipeline,
@@ -23,10 +27,11 @@ from pipeline import (
     SqliteJournal,
     Succeeded,
     UnknownStep,
+    configurable,
     step,
     to_inputs,
 )
-from runners import ProcessRunner, SequentialRunner
+from runners import ProcessRunner, Runner, SequentialRunner
 
 
 @step("parse")
@@ -218,3 +223,82 @@ def test_data_without_a_bottom_does_not_end_the_run() -> None:
     assert [failed.kind for failed in result.failed] == ["invalid", "invalid"]
     while deep and isinstance(deep[0], list):  # so that letting go of it does not recurse
         deep = deep[0]
+
+
+class Exiting(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
+class Interrupting(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [Exiting, Interrupting])
+def test_an_exception_whose_text_ends_programs_fails_its_own_input_only(
+    kind: type[Exception], every_runner: Runner
+) -> None:
+    result = Processor(pipeline=refusing(kind=kind), runner=every_runner).execute(to_inputs(["1", "2"]))
+
+    assert [outcome.output for outcome in result.succeeded] == ["2"]
+    assert (result.failed[0].exception, result.failed[0].step) == (kind.__name__, "refusing")
+    assert result.failed[0].message.startswith(f"<no message: {kind.__name__}.__str__ raised")
+
+
+@configurable
+def refusing(text: str, *, kind: type[Exception]) -> str:
+    if text == "1":
+        raise kind
+    return text
+
+
+def test_what_is_printed_of_a_failure_is_bounded_and_moves_no_cursor() -> None:
+    bad = step("na\x1b[2Jme")(lambda text: Failure("a\x1b[2Jb\nc"))
+
+    result = Processor(pipeline=bad).execute([ProcessorInput(input_id="id\n" + 1_000 * "x", data="1")])
+
+    _, line = str(result).splitlines()
+    assert line.isprintable()
+    assert len(line) < 600
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "told"),
+    [
+        (None, None, r"makes an input of each value of a list, got None; give \[value\]"),
+        (["1"], "id", "key='id' is not a function of a value"),
+    ],
+)
+def test_what_makes_no_inputs_is_refused_at_once(values: Any, key: Any, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told):
+        to_inputs(values, key)
+
+
+class Underwriting(BaseProcessor):
+    PROCESSOR_NAME = "underwriting"
+
+    def _validate(self, data: Any) -> Any:
+        return data
+
+    _process = _extract = _validate
+
+
+def test_a_method_that_does_not_fit_is_found_when_the_processor_is_made() -> None:
+    class TooMany(Underwriting):
+        def _process(self, data: Any, more: Any) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            return data
+
+    with pytest.raises(InvalidStep, match=r"step 'processing' needs a function of one value.*'more'"):
+        TooMany("acc_123", "uw_456")
+
+
+class Locked(Underwriting):
+    def __init__(self, runner: Runner) -> None:
+        super().__init__("acc_123", "uw_456", runner)
+        self.lock = threading.Lock()
+
+
+def test_of_a_processor_that_does_not_pickle_the_attribute_to_blame_is_named() -> None:
+    with pytest.raises(NotPicklable, match="attribute 'lock' of its Locked does not pickle"):
+        Locked(ProcessRunner(1)).execute([])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import Event, Processor, Retry, step, to_inputs
+from pipeline import Event, InvalidSetting, Processor, Retry, RunInterrupted, step, to_inputs
 from runners import Runner
 
 
@@ -117,3 +117,39 @@ def test_importing_the_packages_installs_no_handler() -> None:
 
     assert names
     assert not any(logging.getLogger(name).handlers for name in names)
+
+
+def test_an_observer_that_exits_harms_nothing_either(caplog: pytest.LogCaptureFixture) -> None:
+    class Exits:
+        def on_event(self, event: Event) -> None:
+            raise SystemExit(5)
+
+    assert Processor(pipeline=parse, observers=[Exits()]).execute(to_inputs(["1"])).output == [1]
+    assert "Exits" in caplog.text
+
+
+def test_an_observer_that_would_have_to_be_awaited_is_refused() -> None:
+    class Awaited:
+        async def on_event(self, event: Event) -> None: ...
+
+    observers: list[Any] = [Awaited()]
+
+    with pytest.raises(InvalidSetting, match="whose on_event is async; give a plain method"):
+        Processor(pipeline=parse, observers=observers)
+
+
+def test_ctrl_c_that_the_program_handles_itself_ends_the_run_with_what_it_has(every_runner: Runner) -> None:
+    class Presses:
+        def on_event(self, event: Event) -> None:
+            if type(event).__name__ == "InputFinished":
+                raise KeyboardInterrupt  # as a handler of the program's own would, whenever it is called
+
+    processor = Processor(pipeline=parse, runner=every_runner, observers=[Presses()])
+
+    with pytest.raises(RunInterrupted) as raised:
+        processor.execute(to_inputs(["1", "2", "3"]))
+
+    result = raised.value.result
+    assert result is not None
+    assert len(result.outcomes) == 3
+    assert Processor(pipeline=parse).retry(result).output == [1, 2, 3]

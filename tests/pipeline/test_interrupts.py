@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
 from pipeline import NotRun, Processor, RunInterrupted, Succeeded, step, to_inputs
-from runners import Runner
+from runners import Runner, ThreadRunner
 
 
 @step("signal")
@@ -68,3 +69,31 @@ def test_an_interrupted_batch_goes_on_where_it_stopped() -> None:
 
     assert again.output == [1, 2]
     assert again.metrics.skipped == 1
+
+
+def pressing(text: str) -> str:
+    if text == "2":
+        os.kill(os.getpid(), signal.SIGINT)
+        pressed.wait(10)
+    return text
+
+
+pressed = threading.Event()
+
+
+def test_ctrl_c_in_a_program_with_its_own_handler_ends_the_run_with_every_outcome() -> None:
+    def raises(number: int, frame: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt("the program's own")
+
+    earlier = signal.signal(signal.SIGINT, raises)
+    try:
+        with pytest.raises(RunInterrupted, match="the program's own") as raised:
+            Processor(pipeline=step("press")(pressing), runner=ThreadRunner(1)).execute(to_inputs(["1", "2", "3"]))
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+
+    result = raised.value.result
+    assert result is not None
+    assert len(result.outcomes) == 3
+    assert Processor(pipeline=step("press")(str)).retry(result).output == ["1", "2", "3"]
