@@ -90,7 +90,7 @@ class Admission:
         if row is not None:
             self.waiting.brought(row)
         elif _is_known(payload):
-            self.waiting.brought(self.stored.given_row(number, self.lease.run, payload))
+            self.waiting.brought(self.stored.given_row(number, self.lease.run, payload, self.code))
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
         """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""

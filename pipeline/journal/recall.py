@@ -118,7 +118,9 @@ class Recall:
     def _completed(self, row: OutcomeRow) -> Completed[Any]:
         run = self._run(row.run)
         output = self.stored.read(row.data or b"", len(self.stored.pipeline))
-        return Completed(output=output, input_fingerprint=row.fingerprint, code=run_detail(run).code, run_id=run.run_id)
+        own = None if row.detail is None else read_detail(row.detail, FailureDetail).code
+        code = run_detail(run).code if own is None else own
+        return Completed(output=output, input_fingerprint=row.fingerprint, code=code, run_id=run.run_id)
 
     def _run(self, number: int) -> RunRow:
         if number not in self._runs:

@@ -60,7 +60,7 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the row of an input that did not succeed holds besides its columns.
 
-    ``code`` is the payload's where it is not the run's; ``reason`` is a ``NotRun``'s.
+    ``code`` is the payload's where it is not the run's, for a success too; ``reason`` is a ``NotRun``'s.
     ``plain`` says that the data is stored as JSON without a declared type, because it does not fit its step.
     A checkpoint's row has no more than ``retry_count`` and ``edited``, and none where they are not set.
     """
@@ -197,11 +197,12 @@ class Stored:
         detail = _detail_of(outcome, payload, code)
         return self._payload_row(number, run, "failed" if is_failed else "not_run", payload, detail, before)
 
-    def given_row(self, number: int, run: int, payload: Payload | Completed[Any]) -> OutcomeRow:
-        """The row of what an input brought with it."""
+    def given_row(self, number: int, run: int, payload: Payload | Completed[Any], code: Code) -> OutcomeRow:
+        """The row of what an input brought with it into a run of this ``code``."""
         if isinstance(payload, Completed):
+            other = None if payload.code == code else write_detail(FailureDetail(code=payload.code))
             row = self.output_row(number, run, payload.output)
-            return msgspec.structs.replace(row, fingerprint=payload.input_fingerprint)
+            return msgspec.structs.replace(row, fingerprint=payload.input_fingerprint, detail=other)
         detail = FailureDetail(
             exception=payload.exception,
             message=payload.message,
@@ -215,7 +216,7 @@ class Stored:
 
     def edited_row(self, number: int, run: int, input_id: str, payload: Payload) -> OutcomeRow:
         """The row of an input that waits to go on with edited data; ``InvalidEdit`` when that cannot be stored."""
-        row = self.given_row(number, run, payload)
+        row = self.given_row(number, run, payload, payload.code)
         if row.problem is not None:
             raise InvalidEdit(f"the new data of input {input_id!r} cannot be stored: {row.problem}")
         return row

@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, batch_step, step, to_inputs
+from pipeline import (
+    ExecutionContext,
+    Processor,
+    ProcessorInput,
+    Skipped,
+    Succeeded,
+    batch_step,
+    step,
+    to_inputs,
+)
 from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
 from pipeline.journal import SqliteJournal
 from pipeline.journal.sql import SqlJournal
@@ -377,3 +386,27 @@ def test_inputs_that_meet_at_a_batch_step_are_kept_whole(store: Store) -> None:
     result = processor().resume()
 
     assert (result.output, ran) == ([4, 6, 8], [("check", 5)])
+
+
+def rewritten(journal: Any) -> Processor[int, int, list[int]]:
+    """The processor with other code in its first step, which has what it changes run anew."""
+    return Processor(
+        name="numbers",
+        pipeline=double.replace(version="2") >> check,
+        journal=journal,
+        on_code_change="restart",
+        fail_fast=True,
+    )
+
+
+def test_what_a_retry_was_given_and_did_not_reach_is_still_of_the_code_that_made_it(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1, 2, 3))
+    broken.add(2)
+    cut_short = rewritten(journal).retry(first)  # stops at its first input
+    broken.clear()
+    ran.clear()
+
+    rewritten(journal).resume()
+
+    assert [failed.input_id for failed in cut_short.failed] == ["1"]
+    assert [value for name, value in ran if name == "double"] == [2, 3]

@@ -320,9 +320,6 @@ class ResumeMachine(RuleBasedStateMachine):
     def retry_of(self, result: Any, held: dict[str, Remembered], death: tuple[int, bool] | None) -> None:
         memory = {**(self.memory if self.run_id else {}), **held}
         self.do(lambda: self.processor().retry(result), self.inputs, memory, death)
-        for input_id, known in self.memory.items():  # a success that was given is recorded with the code of this run
-            if self.result is not None and input_id in self.inputs and known.stopped is None:
-                self.memory[input_id] = known._replace(codes=self.codes())
 
     @precondition(lambda self: self.result is not None)
     @rule()
