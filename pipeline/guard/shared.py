@@ -19,7 +19,11 @@ import struct
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from typing import cast
 
@@ -141,11 +145,45 @@ def opened(path: str) -> Shared | None:
 
 
 def shared_file(owner: object) -> str:
-    """The path of a new file, which is removed when ``owner`` is collected, or at the end of the process."""
-    descriptor, path = tempfile.mkstemp(prefix="stepslice-run-")
+    """The path of a new file, which is removed when ``owner`` is collected, or at the end of the process.
+
+    Where the process was killed, the next one to come removes it.
+    """
+    prefix = f"stepslice-run-{_machine()}-"
+    _sweep(prefix)
+    descriptor, path = tempfile.mkstemp(prefix=f"{prefix}{os.getpid()}-")
     os.close(descriptor)
     weakref.finalize(owner, _remove, path, os.getpid())
     return path
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """A name of this machine since it started, and of its space of process numbers; folders may be shared."""
+    try:
+        names = [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+    except OSError:
+        names = [token_hex(8)]  # then nobody knows what is left behind
+    return sha256("/".join(names).encode()).hexdigest()[:12]
+
+
+def _sweep(prefix: str) -> None:
+    """Remove what processes of this machine left behind that live no more."""
+    with suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            process = path.name.removeprefix(prefix).partition("-")[0]
+            if process.isdecimal() and not _lives(int(process)):
+                path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _remove(path: str, process: int) -> None:

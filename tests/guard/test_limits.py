@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -230,6 +232,32 @@ def test_the_file_that_processes_share_goes_with_the_run() -> None:
     assert opened(path) is shared
     assert opened(f"{path}-elsewhere") is None
     assert opened(path) is None
+
+
+KILLED = """
+import os, signal
+from pipeline.guard.shared import shared_file
+class Run: pass
+run = Run()
+print(shared_file(run), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_file_of_a_process_that_was_killed_goes_when_the_next_one_is_made() -> None:
+    class Run:
+        pass
+
+    here = Run()
+    kept = shared_file(here)
+    left = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False).stdout.strip()
+    was_there = Path(left).exists()
+
+    again = Run()
+    made = shared_file(again)
+
+    assert was_there
+    assert [Path(path).exists() for path in (left, kept, made)] == [False, True, True]
 
 
 @step("wait", retry=Retry(on=ConnectionError, wait=60.0, max_wait=60.0, jitter="none"))
