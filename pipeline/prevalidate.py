@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
 
 from typing_extensions import TypeIs
 
@@ -22,7 +24,8 @@ class Prevalidation:
     """Checks inputs one by one against a processor's ids; remembers the ids it has seen: ``endless``, the last ones."""
 
     def __init__(self, account_id: str | None, underwriting_id: str | None, endless: bool = False) -> None:
-        self.expected: dict[str, str | None] = {"account_id": account_id, "underwriting_id": underwriting_id}
+        ids = {"account_id": account_id, "underwriting_id": underwriting_id}
+        self.expected: dict[str, str] = {name: value for name, value in ids.items() if value is not None}
         self.endless = endless
         self.seen: set[str] = set()
         self.before: set[str] = set()
@@ -40,9 +43,12 @@ class Prevalidation:
         self.seen.add(input_id)
         for name, expected in self.expected.items():
             given: object = getattr(item, name)
-            if expected is not None and given != expected:
+            if given != expected:
                 return f"{name} {quoted(given)} is not this processor's {name} {quoted(expected)}"
         return None
+
+
+_id_of: Callable[[object], object] = attrgetter("input_id")  # which a type checker takes for a text
 
 
 def no_input(item: object) -> str | None:
@@ -53,7 +59,7 @@ def no_input(item: object) -> str | None:
     """
     if not _is_input(item):
         return f"not a ProcessorInput but {type(item).__name__}; make inputs of plain values with to_inputs(values)"
-    input_id = cast("object", item.input_id)
+    input_id = _id_of(item)
     if not isinstance(input_id, str) or not input_id:
         return f"input_id must be a text that is not empty, got {quoted(input_id)}"
     if type(item.data) in READ_ONCE:

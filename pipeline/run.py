@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter, time
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from returns.result import Result, Success
@@ -34,7 +34,7 @@ from pipeline.snapshot import own
 from pipeline.stepwise import Start
 from pipeline.story import log_failure, tell_finish, tell_outcome, tell_start
 from pipeline.tolerance import Tolerance
-from pipeline.walk import Trace
+from pipeline.walk import Stop, Trace
 from runners import Crash
 
 READY_LIMIT = 1_000
@@ -196,14 +196,18 @@ class RunInProgress:
         yield from self._taken_back(position, result)
 
     def _taken_back(self, position: int, result: Result[Trace, Crash]) -> Iterable[Arrival]:
-        back: Back = cast("Any", result).unwrap() if type(result) is Success else result.failure()
+        given: Any = result
+        back: Back = given.unwrap() if type(result) is Success else given.failure()
         if self.recorder.keeps_steps:
             raise_unkept(back)
         dispatched = self.dispatched.pop(position)
         if dispatched is None:
             return ()
-        dispatched = self._unchanged(dispatched, back)
-        came_to = self._further_on(dispatched) if isinstance(back, Crash) else dispatched
+        came_to = dispatched
+        if isinstance(back, Crash):
+            came_to = self._further_on(dispatched)
+        elif type(back[0]) is Stop:
+            came_to = dispatched = self._unchanged(dispatched, back)
         outcome = self.settler.settle(came_to, back, self.stopped)
         return self._recorded(Arrival.of(dispatched, outcome, back), dispatched.decision)
 

@@ -46,10 +46,11 @@ class Dispatched(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, decision=decision, is_further_on=True)
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
 
     ``notes`` are what happened at its steps beside their tries.
+    No cycle of references leads through it, so the collector need not look at the many that wait for a commit.
     """
 
     place: int

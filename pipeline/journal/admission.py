@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from msgspec.structs import replace
 from typing_extensions import TypeIs
@@ -59,9 +59,10 @@ class Admission:
         self.lease = lease
         if items is None:
             return
+        add = self.add if self.memory is not None else self._add_new
         for first in range(0, len(items), AT_A_TIME):
             for place, item in enumerate(items[first : first + AT_A_TIME], first):
-                self.add(place, item)
+                add(place, item)
             yield self.waiting.taken()
         if self.memory is not None:
             yield self._without(items)
@@ -74,22 +75,26 @@ class Admission:
 
     def add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
-        if not is_input(item):
-            return
         if self.memory is None:
+            self._add_new(place, item)
+        elif is_input(item):
+            self._bring(self._join(self.memory, place, item), item)
+
+    def _add_new(self, place: int, item: ProcessorInput[Any]) -> None:
+        if is_input(item):
             number = self.lease.batch * SLOTS + place
             self.waiting.inputs.append(self.stored.input_row(number, place, item))
-        else:
-            number = self._join(self.memory, place, item)
-        if item.payload is not None:
-            self._bring(number, item, item.payload)
+            if item.payload is not None:
+                self._bring(number, item)
 
-    def _bring(self, number: int, item: ProcessorInput[Any], payload: object) -> None:
+    def _bring(self, number: int, item: ProcessorInput[Any]) -> None:
+        if item.payload is None:
+            return
         kept = self.kept.get(item.input_id)
         row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.code)
         if row is not None:
             self.waiting.brought(row)
-        elif _is_known(payload):
+        elif _is_known(payload := item.payload):
             self.waiting.brought(self.stored.given_row(number, self.lease.run, payload, self.code))
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
@@ -113,7 +118,7 @@ class Admission:
 
 def is_input(item: object) -> bool:
     """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
-    return isinstance(item, ProcessorInput) and isinstance(cast("object", item.input_id), str)
+    return isinstance(getattr(item, "input_id", None), str) and isinstance(item, ProcessorInput)
 
 
 def _is_known(payload: object) -> TypeIs[Payload | Completed[Any]]:

@@ -24,7 +24,7 @@ from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART, LATE, LATE_S
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Journal, Lease
-from pipeline.journal.records import AttemptsRow, OutcomeRow, RunRow
+from pipeline.journal.records import SLOTS, AttemptsRow, OutcomeRow, RunRow
 from pipeline.journal.sql import taken_over
 from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_row, write_detail
 from pipeline.journal.unrecorded import A, Arrived
@@ -101,7 +101,7 @@ class Recorder:
 
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it."""
-        return self.admission.recall(item)
+        return item if self.admission.memory is None else self.admission.recall(item)
 
     # steps
 
@@ -120,10 +120,19 @@ class Recorder:
 
     def record(self, arrival: A) -> Iterable[A]:
         """The arrivals, in order, that are durable now that this one has come."""
-        row, tries = self._quick_row(arrival), None
-        if row is None:
-            row = self._row(arrival)
-            tries = self._tries(arrival) if row is not None or self.keeps_steps else None
+        outcome = arrival.outcome
+        if type(outcome) is not Succeeded or outcome.attempts or arrival.kept or not self.waiting.is_first:
+            return self._record(arrival)
+        number = self.lease.batch * SLOTS + arrival.place
+        row = self.stored.output_row(number, self.lease.run, outcome.output)  # of nearly all: there is no more to ask
+        with self._lock:
+            self.held.append(arrival)
+            self.waiting.ended(row)
+            return self._committed() if self._is_due() else ()
+
+    def _record(self, arrival: A) -> Iterable[A]:
+        row = self._row(arrival)
+        tries = self._tries(arrival) if row is not None or self.keeps_steps else None
         with self._lock:
             self.admission.leave(arrival.place)
             if self.keeps_steps and not (row or tries or self.held):  # its last step has made it durable
@@ -134,13 +143,6 @@ class Recorder:
             if tries is not None:
                 self.waiting.attempts.append(tries)
             return self._committed() if self._is_due() else ()
-
-    def _quick_row(self, arrival: Arrived) -> OutcomeRow | None:
-        """The row of an input that succeeds at the first attempt, as nearly all do: what can be told without asking."""
-        outcome = arrival.outcome
-        if type(outcome) is not Succeeded or outcome.attempts or arrival.kept or not self.waiting.is_first:
-            return None
-        return self.stored.output_row(self.admission.number(arrival.place), self.lease.run, outcome.output)
 
     def _row(self, arrival: Arrived) -> OutcomeRow | None:
         if not is_input(arrival.item):  # the run says so; there is nothing to go on with
@@ -162,8 +164,9 @@ class Recorder:
         return None if arrival.kept else attempts_row(number, self.lease.run, arrival.outcome)
 
     def _is_due(self) -> bool:
-        waited_s = monotonic() - self.committed_at
-        return waited_s >= self.journal.group_s or len(self.held) >= GROUP_ROWS or self.waiting.size >= GROUP_BYTES
+        if len(self.held) >= GROUP_ROWS or self.waiting.size >= GROUP_BYTES:
+            return True
+        return monotonic() - self.committed_at >= self.journal.group_s
 
     def flush(self) -> Iterable[Any]:
         """Make durable what waits, and hand it out."""
