@@ -115,7 +115,8 @@ def signal_a_program(folder: Path, runner: str, what: Signals) -> Told:
     begun = len(ran(folder))
     if (folder / "runs.db").exists() and begun:
         with started([*command, "resume"]) as again:
-            assert (again.communicate(timeout=60)[1], again.returncode) == ("", 0), f"{what}: its resume went wrong"
+            errors = again.communicate(timeout=60)[1]
+        assert (errors, again.returncode) == ("", 0), f"{what}: its resume went wrong: {errors}"
         assert set(ran(folder)) == set(range(INPUTS)), what
     return Told(took_s, INPUTS - begun, sum(count - 1 for count in ran(folder).values()))
 
