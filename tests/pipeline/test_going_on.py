@@ -25,6 +25,7 @@ from pipeline import (
     UnknownInput,
     UnknownStep,
     step,
+    to_inputs,
 )
 from pipeline.errors import InvalidSetting, RunOwned
 from pipeline.events import Event, InputFinished, StepStarted
@@ -484,3 +485,18 @@ def test_a_renamed_step_fails_closed_and_its_old_name_brings_the_payload_back(wa
     assert [failed.step for failed in third.failed] == ["parse", "resume", "resume", "resume"]
     assert [pair for pair in ran if pair[0] == "check"] == [("check", 2), ("check", 3), ("check", 4)]
     assert [outcome.input_id for outcome in fourth.succeeded] == ["in 1", "in 2", "in 3", "in 4"]
+
+
+def test_a_retry_is_an_execution_of_what_the_result_gives() -> None:
+    rates = {"EUR": 1}
+    prices = Processor(pipeline=step("convert")(rates.__getitem__), aggregate=sum)
+    first = prices.execute(to_inputs(["EUR", "USD"]))
+    rates["USD"] = 2
+
+    retried = prices.retry(first)
+    executed = prices.execute(first.retry_inputs(), context=first.retry_context())
+
+    assert (retried.output, executed.output) == (3, 3)
+    assert retried.context.retry_count == executed.context.retry_count == 1
+    assert retried.context.previous_run_id == executed.context.previous_run_id == first.run_id
+    assert [type(outcome) for outcome in retried.outcomes] == [type(outcome) for outcome in executed.outcomes]
