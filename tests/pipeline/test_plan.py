@@ -16,6 +16,7 @@ from pipeline import (
     Pipeline,
     Processor,
     ProcessorInput,
+    Selection,
     Skipped,
     step,
     to_inputs,
@@ -276,3 +277,26 @@ def test_a_name_that_no_step_has_is_told_with_a_guess_and_the_cure() -> None:
         f"refuse : $.step: no step 'lable' in pipeline (read >> double >> label); did you mean 'label'? {cure}",
         f"refuse : $.step: no step 'total' in pipeline (read >> double >> label). {cure}",
     ]
+
+
+def test_an_input_that_a_stopped_retry_did_not_reach_stays_where_it_was() -> None:
+    broken = faults.raise_("label", TimeoutError("busy")).into(WHOLE)
+    first = Processor(pipeline=broken).execute(to_inputs(["1", "2"]))
+
+    stopped_early = Processor(pipeline=broken, fail_fast=True).retry(first)
+
+    second = assert_outcome(stopped_early, "input-2", NotRun)
+    assert second.payload is not None
+    assert (second.payload.step, second.payload.data) == ("label", 4)
+    assert told(WHOLE, stopped_early.retry_inputs())[1].startswith("run label: stopped at 'label'")
+    assert Processor(pipeline=WHOLE).retry(stopped_early).output == ["no. 2", "no. 4"]
+
+
+def test_an_input_that_was_not_selected_stays_as_it_was_in_a_retry_that_stopped() -> None:
+    broken = faults.raise_("label", TimeoutError("busy")).into(WHOLE)
+    first = Processor(pipeline=broken).execute(to_inputs(["1", "2"]))
+
+    stopped_early = Processor(pipeline=broken, fail_fast=True).retry(first, only=Selection(input_ids="input-1"))
+
+    kept = assert_outcome(stopped_early, "input-2", Failed, step="label", message="busy")
+    assert kept.payload == first.failed[1].payload
