@@ -219,3 +219,25 @@ def test_the_path_names_the_key_of_what_does_not_fit(value: Any, declared: Any, 
         conform(value, declared)
 
     assert caught.value.path == path
+
+
+class Untagged(msgspec.Struct):
+    """Beside another such class, data does not tell which of them is meant."""
+
+    n: int
+
+
+@pytest.mark.parametrize("declared", [Page | Untagged, Untagged | Page])
+@pytest.mark.parametrize("value", [Page(n=1), Signed(n=1, by="me"), Untagged(n=1)])
+def test_a_value_that_never_left_memory_needs_no_type_that_can_be_read(value: Any, declared: Any) -> None:
+    assert conform(value, declared) is value
+
+
+@pytest.mark.parametrize("value", [{"n": 1}, 3, None, Colour.RED])
+def test_anything_else_is_refused_where_the_declared_type_cannot_be_read(value: Any) -> None:
+    with pytest.raises(CodecError) as caught:
+        conform(value, Page | Untagged)
+
+    assert caught.value.path == "$"
+    assert caught.value.problem.startswith("the declared type cannot be read from data (")
+    assert caught.value.problem.endswith("; declare one that can, or pass input_type=")
