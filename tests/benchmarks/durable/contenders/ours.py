@@ -37,6 +37,10 @@ VARIANTS = {
     "ours, no journal": Contender(processing(lambda _: None), 20_000, "-"),
     "ours": Contender(processing(SqliteJournal), 20_000, "finished inputs"),
     "ours, power": Contender(processing(lambda path: SqliteJournal(path, sync="power")), 20_000, "finished inputs"),
+    "ours, each step": Contender(processing(lambda path: SqliteJournal(path, "step")), 2_000, "finished steps"),
     "1 ms, no journal": Contender(processing(lambda _: None, SLOW), 300, "-"),
     "1 ms, ours": Contender(processing(SqliteJournal, SLOW), 300, "finished inputs"),
+    "1 ms, ours, each step": Contender(
+        processing(lambda path: SqliteJournal(path, "step"), SLOW), 300, "finished steps"
+    ),
 }
