@@ -14,7 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -96,12 +96,32 @@ def _ensure_fork_server() -> None:
 
 @contextmanager
 def _signals_held_back() -> Generator[None, None, None]:
-    """A signal to the whole group must not hit a process that does not know yet what to do about it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-    try:
+    """A signal to the whole group must not hit a process that does not know yet what to do about it.
+
+    Nor may a handler raise here in the midst of a fork: Python drops what is raised there, and a lock that is taken
+    for the fork may stay taken. Where another thread gets the signal, no mask helps: it is noted, and sent again.
+    """
+    noted: list[int] = []
+    with ExitStack() as afterwards:  # each of these is done, whatever a handler raises meanwhile
+        afterwards.callback(_send, noted)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        afterwards.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        if threading.current_thread() is threading.main_thread():
+            for number in HELD_BACK:
+                _note_instead(number, noted, afterwards)
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _send(numbers: list[int]) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
+
+
+def _note_instead(number: signal.Signals, noted: list[int], afterwards: ExitStack) -> None:
+    handler = signal.getsignal(number)
+    if callable(handler):
+        afterwards.callback(signal.signal, number, handler)
+        signal.signal(number, lambda number, _frame: noted.append(number))
 
 
 def _check_room() -> None:

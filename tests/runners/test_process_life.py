@@ -199,6 +199,39 @@ def test_ctrl_c_in_the_consumer_ends_the_workers_and_leaves_one_traceback(tmp_pa
 # Threads
 
 
+SIGNALLED_WHILE_FORKING = """
+import os, signal, threading, time
+from runners.process import ProcessRunner
+
+class Enough(Exception):
+    pass
+
+def enough(number, frame):
+    raise Enough(f"told by {signal.Signals(number).name}")
+
+def tell():
+    signal.pthread_kill(listening.ident, signal.SIGTERM)  # so that no mask of the main thread holds it back
+    end = time.perf_counter() + 0.1
+    while time.perf_counter() < end:
+        pass
+
+signal.signal(signal.SIGTERM, enough)
+listening = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+listening.start()
+os.register_at_fork(before=tell)
+try:
+    print(ProcessRunner(1, "fork").run(abs, [-1]))
+except Enough as error:
+    print(error, signal.getsignal(signal.SIGTERM) is enough)
+"""
+
+
+def test_a_signal_in_the_midst_of_a_fork_is_heeded_after_it() -> None:
+    done = python("-c", SIGNALLED_WHILE_FORKING)
+
+    assert (done.stdout, done.stderr) == ("told by SIGTERM True\n", "")
+
+
 def test_one_thread_means_fork_and_several_a_fork_server() -> None:
     alone = python("-c", "from runners.pool.launch import default_start_method as d; print(d())")
     release = threading.Event()
