@@ -247,6 +247,7 @@ ALLOWED = {
     "pipeline/fingerprint/source.py": {"compile"},  # that source, to compare it with the code; it is not run
     "pipeline/testing/evidence.py": {"pickle.loads"},  # what it pickled a moment before
     "runners/__init__.py": {"import_module"},  # its own modules, when one of their names is asked for
+    "runners/pool/served.py": {"import_module"},  # a module of its own, so that a fork server has it before it forks
 }
 
 

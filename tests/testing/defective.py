@@ -263,8 +263,8 @@ def adding_to_a_database(row: Row) -> float:
 
 
 @step("total")
-def returning_a_generator(row: Row) -> Iterator[float]:
-    return (value for value in row.values())
+def returning_an_iterator(row: Row) -> Iterator[float]:
+    return map(lambda value: value, row.values())  # noqa: C417 - a generator is refused as an answer before any law
 
 
 @step("pick")
@@ -363,7 +363,7 @@ DEFECTS = [
         laws.the_payload_survives_the_codec,
     ),
     Planted(
-        "a generator", load >> returning_a_generator >> summing, "total", laws.the_payload_holds_what_entered_the_step
+        "an iterator", load >> returning_an_iterator >> summing, "total", laws.the_payload_holds_what_entered_the_step
     ),
     Planted("no number", load >> dividing_by_nothing, "total", laws.the_payload_survives_the_codec),
     Planted("a local function", load >> unpicklable >> pick, "total", laws.every_runner_agrees),

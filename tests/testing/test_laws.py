@@ -200,7 +200,7 @@ def test_a_script_whose_workers_would_start_the_check_again_is_told_so_and_no_la
 @pytest.mark.parametrize(
     ("planted", "cure"),
     [
-        ("a generator", "pass a list or a tuple"),
+        ("an iterator", "pass a list or a tuple"),
         ("no number", "give None where there is no number"),
         ("a lost type", "declare the type it takes"),
         ("a lookalike", "give what is declared and nothing like it, as with dict(...)"),
