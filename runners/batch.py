@@ -58,7 +58,8 @@ class Batch(Generic[T, R]):
         self.pulling: threading.Lock = threading.Lock()  # guards the iterator, `pulled`, `exhausted` and `error`
         self.inputs: enumerate[Any] = enumerate(inputs)
         self.pulled: int = 0
-        self.item_bytes: int = 0  # about the largest lately; who pulls and who takes both write, and either may win
+        self.input_bytes: int = 0  # about the largest lately, as is the next; of those who write, either may win
+        self.result_bytes: int = 0
         self.exhausted: bool = False
         self.closed: bool = False
         self.error: BaseException | None = None
@@ -86,10 +87,7 @@ class Batch(Generic[T, R]):
         take = self.finished.popleft
         while True:
             while there := len(self.finished):
-                answers = [take() for _ in range(there)]
-                self._weigh(answers[-1][1])
-                yield answers
-                del answers
+                yield [take() for _ in range(there)]
                 self.taken += there
                 if self.taken >= self.wake_at:
                     self._wake()
@@ -133,7 +131,8 @@ class Batch(Generic[T, R]):
                 self._start_worker(recruit)
             self._work_on(chunk)
             took_s = (perf_counter() - began) * (size if self.one_by_one else 1)
-            size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // (self.item_bytes or 1)))
+            largest = max(self.input_bytes, self.result_bytes, 1)
+            size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // largest))
         self.bell.put(True)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:
@@ -152,15 +151,18 @@ class Batch(Generic[T, R]):
 
     def _work_on(self, chunk: deque[tuple[int, T]]) -> None:
         func, take, done = self.func, chunk.popleft, self.finished.append
+        result: object = None
         try:
             while True:
                 position, value = take()
                 try:
-                    done((position, func(value)))
+                    result = func(value)
+                    done((position, result))
                 except BaseException as error:  # noqa: BLE001 - SystemExit, too, is the end of one input only
                     self.raised = True
                     done((position, Raised(crash_of(error))))
         except IndexError:  # the chunk is empty; what `func` raises does not come here
+            self.result_bytes = _weighed(self.result_bytes, result)  # first: who hears the bell may make room
             self.bell.put(False)
 
     def _refill(self, chunk: deque[tuple[int, T]], size: int) -> float | None:
@@ -196,18 +198,12 @@ class Batch(Generic[T, R]):
                 chunk.append(item)
         except BaseException as error:  # noqa: BLE001 - the consumer raises it, after the answers so far
             self.error = error
-        self._weigh(item[1])
+        self.input_bytes = _weighed(self.input_bytes, item[1])
         self.pulled = item[0] + 1
         if self.pulled < end:
             self.exhausted = True
         if self.closed:
             chunk.clear()
-
-    def _weigh(self, value: object) -> None:
-        try:
-            self.item_bytes = max(self.item_bytes // 2, getsizeof(value))
-        except Exception:  # noqa: BLE001 - it may have a __sizeof__ of its own
-            return
 
     def _is_full(self, size: int) -> bool:
         return self.pulled - self.taken + size > 2 * self.workers * size
@@ -227,6 +223,14 @@ class Batch(Generic[T, R]):
                 continue
             return True
         return False
+
+
+def _weighed(before: int, value: object) -> int:
+    """About how large the largest was lately, now that there is ``value``."""
+    try:
+        return max(before // 2, getsizeof(value))
+    except Exception:  # noqa: BLE001 - it may have a __sizeof__ of its own
+        return before
 
 
 def _next_size(size: int, took_s: float) -> int:

@@ -86,8 +86,8 @@ def stopping_a_step_late(trace: Any) -> Any:
 def with_the_payload_of_the_input_before(original: Callable[..., Any]) -> Callable[..., Any]:
     before: list[Any] = []
 
-    def settle(self: Any, dispatched: Any, result: Any) -> Any:
-        outcome = original(self, dispatched, result)
+    def settle(self: Any, dispatched: Any, result: Any, *more: Any) -> Any:
+        outcome = original(self, dispatched, result, *more)
         if isinstance(outcome, (Succeeded, NotRun)):
             return outcome
         before.append(outcome.payload)
