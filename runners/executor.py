@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, wait
 from contextvars import Context, copy_context
@@ -156,7 +157,7 @@ def _rebuild(source: Source, max_workers: int | None, crossing: bool | None, del
     return ExecutorRunner(source, max_workers=max_workers, crosses_processes=crossing, deliver_each=deliver_each)
 
 
-class _Fleet:
+class _Fleet(ABC):
     """One stream's part of an executor; ``Fleet`` in ``window`` says what each method is for."""
 
     def __init__(self, supply: Supply, wire: Wire, function: Any, workers: int, chunk_s: float, owned: bool) -> None:
@@ -180,9 +181,9 @@ class _Fleet:
         except RuntimeError as error:
             raise RunnerError(f"{type(executor).__name__} takes no more work: {error}") from error
 
+    @abstractmethod
     def call(self, values: list[Any], budget_s: float) -> tuple[Any, ...]:
         """Function and arguments of the call that works on one chunk."""
-        raise NotImplementedError
 
     def judge(self, error: BaseException) -> Loss:
         if isinstance(error, CancelledError):

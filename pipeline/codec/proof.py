@@ -16,6 +16,7 @@ Both are generated as one Python expression a class, since a closure for every n
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -83,7 +84,7 @@ def _compiled(writer: _Writer, info: kinds.Type) -> Predicate | None:
         return None
 
 
-class _Writer:
+class _Writer(ABC):
     """Writes one expression for every kind of type; ``names`` is what the expressions may refer to."""
 
     def __init__(self) -> None:
@@ -113,14 +114,17 @@ class _Writer:
         leaf = self.leaf(info, v)
         return leaf if leaf is not None else _form(info)(self, info, v)
 
+    @abstractmethod
     def leaf(self, info: kinds.Type, v: str) -> str | None:
-        raise NotImplementedError
+        """The expression for a kind that has no parts; ``None`` for others."""
 
+    @abstractmethod
     def of_type(self, v: str, kind: type) -> str:
-        raise NotImplementedError
+        """An expression: ``v`` is of the Python type."""
 
+    @abstractmethod
     def instance(self, info: Any, v: str) -> str:
-        raise NotImplementedError
+        """The expression for an instance of a class with fields."""
 
     def every(self, info: kinds.Type, items: str) -> str:
         """An expression: all of ``items`` are of the kind."""
@@ -268,9 +272,7 @@ def _literal(writer: _Writer, info: Any, v: str) -> str:
 
 
 def _instance(writer: _Writer, info: Any, v: str) -> str:
-    if not isinstance(writer, _Exact):
-        return writer.instance(info, v)
-    if v == "v":
+    if not isinstance(writer, _Exact) or v == "v":
         return writer.instance(info, v)
     return f"{writer.named(writer.function(info))}({v})"
 

@@ -47,7 +47,7 @@ def create_slot() -> int:
     """A file descriptor of fresh shared memory: a slot and two arenas, of which only what is used takes memory."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("worker-slot")
-    else:  # pragma: no cover - platforms without memory files
+    else:  # an older C library
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pipeline import Pipeline, Processor, Result, Success, step, to_inputs
 from pipeline.engine import Program, run_guarded, run_one, work_of
 from pipeline.policies import Retry
+from pipeline.walk import Stop, walk
 from runners import AsyncRunner, Runner, SequentialRunner, ThreadRunner
 
 
@@ -54,3 +56,18 @@ def test_a_step_without_policies_is_called_as_it_is(others: Any) -> None:
 
     assert program.calls[0].fn is fails.fn
     assert work_of(program, on_loop=False).func is (run_guarded if others is tried else run_one)  # type: ignore[attr-defined]
+
+
+@step("cancelled")
+def cancelled(number: int) -> int:
+    raise CancelledError
+
+
+def test_an_exception_that_is_a_failure_in_a_thread_is_still_none_on_an_event_loop() -> None:
+    calls = Program(Pipeline(cancelled)).calls
+
+    end, _, _ = walk(calls, 0, 1, [0])
+    assert isinstance(end, Stop)
+    assert end.exception == "CancelledError"
+    with pytest.raises(CancelledError):
+        walk(calls, 0, 1, [0], None, (CancelledError,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import threading
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from runners.pool.arena import MIN_BYTES, NOWHERE, Arena
 from runners.pool.batch import pack, to_batch
 from runners.pool.records import MAX_MESSAGE, bounded, to_record, unpickled_error
+from runners.pool.slot import POSITION, arenas_behind, create_slot, open_slot
 from runners.pool.wire import RESULTS, Frame, Inbox, send_all, to_parts
 from tests.runners import faults
 from tests.runners.test_process import Buffered
@@ -125,3 +127,16 @@ def test_only_exceptions_that_survive_come_back() -> None:
     assert repr(unpickled_error(to_record("error", ValueError("v"), -1, 0.0, 0)[6])) == "ValueError('v')"
     assert unpickled_error(to_record("error", faults.NeedyError(1, "n"), -1, 0.0, 0)[6]) is None
     assert unpickled_error(to_record("error", SystemExit(3), -1, 0.0, 0)[6]) is None
+
+
+def test_without_memory_files_a_slot_is_in_a_temporary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    descriptor = create_slot()
+    try:
+        here, there = open_slot(descriptor), open_slot(descriptor)
+        here[POSITION] = 7.0
+
+        assert there[POSITION] == 7.0
+        assert all(len(arena) for arena in arenas_behind(there))
+    finally:
+        os.close(descriptor)
