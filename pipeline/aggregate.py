@@ -9,7 +9,7 @@ import msgspec
 from typing_extensions import TypeIs
 
 from pipeline.errors import InvalidSetting, MergeConflict
-from pipeline.model import Conflict
+from pipeline.model import Conflict, Skipped, Succeeded
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -36,11 +36,13 @@ class Aggregate(Protocol[T_contra, R_co]):
         ...
 
 
-def aggregate_outputs(aggregate: Callable[[Sequence[Any]], Any], outputs: Sequence[tuple[str, Any]]) -> Merged:
-    """Apply an aggregate to ``(input_id, output)`` pairs in input order."""
+def aggregate_outputs(
+    aggregate: Callable[[Sequence[Any]], Any], done: Sequence[Succeeded[Any] | Skipped[Any]]
+) -> Merged:
+    """Apply an aggregate to the outputs of inputs that have one, in input order."""
     if isinstance(aggregate, Aggregate):
-        return aggregate.merge(outputs)
-    return Merged(aggregate([output for _, output in outputs]))
+        return aggregate.merge([(outcome.input_id, outcome.output) for outcome in done])
+    return Merged(aggregate([outcome.output for outcome in done]))
 
 
 def collect(outputs: Sequence[T]) -> list[T]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.deadletters import DeadLetters
-from pipeline.errors import RunFailed, RunInterrupted
+from pipeline.errors import JournalError, RunFailed, RunInterrupted
 from pipeline.gather import Known, gather
 from pipeline.model import Outcome
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
+from pipeline.story import tell_finish
 
 _LOGGER = logging.getLogger("pipeline")
 
@@ -30,7 +31,7 @@ def end_batch(run: RunInProgress) -> ProcessingResult[Any, Any]:
     )
     result = _gathered(run, outcomes, known)
     _tell_conflicts(result)
-    run.finish(result.success)
+    _finish(run, result.success)
     _raise_for(run, result)
     return result
 
@@ -50,8 +51,20 @@ def _interrupted(outputs: Sequence[Any]) -> Any:
 
 def end_stream(run: RunInProgress) -> None:
     """The end of a run whose outcomes have been handed out."""
-    run.finish(run.stopped is None and not run.tolerance.failures)
+    _finish(run, run.stopped is None and not run.tolerance.failures)
     _raise_for(run, None)
+
+
+def _finish(run: RunInProgress, success: bool) -> None:
+    """Tell the journal and the observers that the run is over."""
+    state = "succeeded" if success else "stopped" if run.stopped else "failed"
+    if isinstance(run.broken, JournalError):
+        run.recorder.abandon()
+    try:
+        run.recorder.finish(state, run.stopped, run.metrics())
+    except JournalError as error:
+        run.fail(error)
+    tell_finish(run, success)
 
 
 def _tell_conflicts(result: ProcessingResult[Any, Any]) -> None:

@@ -23,6 +23,9 @@ from pipeline.model import ExecutionContext, Failed, Outcome, Payload, Processor
 from pipeline.result import ProcessingResult
 from pipeline.shown import quoted
 
+_DONE = (Succeeded, Skipped)
+"""A tuple, because a union of types made for every outcome costs as much as looking at one."""
+
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What a run knows at its end besides the outcomes. ``complete`` is false where the inputs themselves broke off."""
@@ -43,18 +46,18 @@ def gather(
     known: Known,
 ) -> ProcessingResult[Any, Any]:
     """The result of a run: ``outcomes`` are in the order of ``inputs``, one each."""
-    outputs = [(item.input_id, item.output) for item in outcomes if isinstance(item, Succeeded | Skipped)]
-    complete = len(outputs) == len(inputs) and known.complete
-    merged = _aggregated(aggregate, outputs) if complete else Merged(None)
+    done = [outcome for outcome in outcomes if isinstance(outcome, _DONE)]
+    complete = len(done) == len(inputs) and known.complete
+    merged = _aggregated(aggregate, done) if complete else Merged(None)
     failure = merged if isinstance(merged, Failed) else None
-    done = Merged(None) if isinstance(merged, Failed) else merged
+    whole = Merged(None) if isinstance(merged, Failed) else merged
     result: ProcessingResult[Any, Any] = ProcessingResult(
         success=complete and failure is None,
-        output=done.output,
+        output=whole.output,
         outcomes=tuple(outcomes),
         inputs=tuple(inputs),
         context=known.context,
-        conflicts=done.conflicts,
+        conflicts=whole.conflicts,
         metrics=known.metrics,
         aggregation=failure,
         stopped=known.stopped,
@@ -65,9 +68,11 @@ def gather(
     return result
 
 
-def _aggregated(aggregate: Callable[[Sequence[Any]], Any], outputs: Sequence[tuple[str, Any]]) -> Merged | Failed:
+def _aggregated(
+    aggregate: Callable[[Sequence[Any]], Any], done: Sequence[Succeeded[Any] | Skipped[Any]]
+) -> Merged | Failed:
     try:
-        merged = aggregate_outputs(aggregate, outputs)
+        merged = aggregate_outputs(aggregate, done)
     except KeyboardInterrupt:  # Ctrl-C is no failure of the aggregate
         raise
     except BaseException as error:  # noqa: BLE001 - a failing aggregate, or one that exits, costs no outcome

@@ -85,7 +85,7 @@ class Durations:
         self.sample.extend(durations_ns[-self.count % self._every :: self._every])
         self.count += len(durations_ns)
         self.total_ns += sum(durations_ns)
-        self.max_ns = max(self.max_ns, *durations_ns)
+        self.max_ns = max(self.max_ns, max(durations_ns))
         while len(self.sample) >= SAMPLE:
             del self.sample[1::2]
             self._every *= 2
@@ -101,7 +101,7 @@ class Meter:
         self.cache_hits: dict[str, int] = dict.fromkeys(names, 0)
         self.counts: dict[str, int] = dict.fromkeys(_TAGS.values(), 0)
         self.retried: int = 0
-        self._readings: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
+        self._readings: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
 
     def count(self, outcome: Outcome[Any], retried: bool, kept: bool = False) -> None:
         """Take one outcome in; ``retried``: it went on from a payload; ``kept``: it is of an earlier run."""
@@ -109,8 +109,11 @@ class Meter:
         self.retried += retried
         if kept or not isinstance(outcome, _RAN):
             return
-        self._readings.append((outcome.steps, outcome.clock_ns))
-        if len(self._readings) >= FOLD_AT:
+        held = self._readings.get(outcome.steps)
+        if held is None:
+            held = self._readings[outcome.steps] = []
+        held.append(outcome.clock_ns)
+        if len(held) >= FOLD_AT:
             self._fold()
         if outcome.attempts or type(outcome) is Failed:
             self._count_tries(outcome)
@@ -125,10 +128,7 @@ class Meter:
 
     def _fold(self) -> None:
         """Add the readings that are held to the durations of their steps."""
-        alike: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
-        for steps, clock_ns in self._readings:
-            alike.setdefault(steps, []).append(clock_ns)
-        self._readings.clear()
+        alike, self._readings = self._readings, {}
         for steps, readings in alike.items():
             columns = list(zip(*readings, strict=True))
             for step, before, after in zip(steps, columns, columns[1:], strict=False):

@@ -49,8 +49,11 @@ class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-class Run(msgspec.Struct, frozen=True):
-    """Run from step ``index`` (0 is the first) with ``value``. ``changed`` names finished steps with new code."""
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """Run from step ``index`` (0 is the first) with ``value``. ``changed`` names finished steps with new code.
+
+    No cycle of references leads through it, so the collector need not look at it.
+    """
 
     index: int
     value: Any
@@ -111,7 +114,7 @@ def decide(
     ``retries`` is the lineage's count, for a payload that has none of its own: the document's plain dictionary.
     """
     if item.payload is None:
-        return Run(0, item.data, "no payload: from the first step")
+        return from_the_first(item)
     try:
         payload = read_payload(item.payload)
         if isinstance(payload, Completed):
@@ -127,6 +130,11 @@ def decide(
         if rules.on_bad_payload == "restart":
             return Run(0, item.data, f"payload not usable, restarted: {problem}")
         return Refuse(refused(item, str(problem), "BadPayload"))
+
+
+def from_the_first(item: ProcessorInput[Any]) -> Run:
+    """The decision for an input of which nothing is known."""
+    return Run(0, item.data, "no payload: from the first step")
 
 
 def read_payload(given: Any) -> Payload | Completed[Any]:

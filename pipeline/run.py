@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter, time
 from typing import Any
 
-import msgspec
 from returns.result import Result, Success
 
 from pipeline.compose import Pipeline
@@ -25,14 +24,24 @@ from pipeline.events import Announcer
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, Outcome, ProcessorInput
-from pipeline.plan import Decision, Keep, Refuse, Run, decide
+from pipeline.plan import Decision, Keep, Refuse, Run, decide, from_the_first
 from pipeline.prevalidate import Prevalidation, offender
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
-from pipeline.settle import Arrival, Back, Dispatched, Settler, as_given, not_reached, raise_unkept, without_running
+from pipeline.settle import (
+    Arrival,
+    Back,
+    Dispatched,
+    Settler,
+    as_given,
+    not_reached,
+    raise_unkept,
+    went_well,
+    without_running,
+)
 from pipeline.snapshot import own
 from pipeline.stepwise import Start
-from pipeline.story import log_failure, tell_finish, tell_outcome, tell_start
+from pipeline.story import log_failure, tell_outcome, tell_start
 from pipeline.tolerance import Tolerance
 from pipeline.walk import Stop, Trace
 from runners import Crash
@@ -95,10 +104,11 @@ class RunInProgress:
 
     def outcomes(self) -> list[Outcome[Any]]:
         """All outcomes of a batch in input order; what was not dispatched is ``NotRun``."""
-        for place, item in enumerate(self.items):
+        places = range(len(self.items))
+        for place in places if len(self.kept) < len(places) else ():
             if place not in self.kept:
-                self.keep(self._count(self.not_reached(place, item), None))
-        return [self.kept[place] for place in range(len(self.items))]
+                self.keep(self._count(self.not_reached(place, self.items[place]), None))
+        return [*map(self.kept.__getitem__, places)]
 
     def stop(self, reason: str) -> None:
         """Dispatch nothing more; what is in flight finishes. The first reason stays."""
@@ -136,8 +146,7 @@ class RunInProgress:
         """Problems by place, for which a batch does not run at all; the run is stopped when there are any."""
         if not self.total or self.settings.prevalidation != "abort":
             return {}
-        scan = Prevalidation(self.settings.account_id, self.settings.underwriting_id)
-        problems = {place: problem for place, item in enumerate(self.items) if (problem := scan.problem(item))}
+        problems = Prevalidation(self.settings.account_id, self.settings.underwriting_id).problems(self.items)
         self.all_belong = not problems
         if problems:
             self.stop(f"prevalidation: {len(problems)} of {len(self.items)} inputs do not belong to this run")
@@ -148,13 +157,14 @@ class RunInProgress:
     def starts(self, inputs: Iterable[ProcessorInput[Any]]) -> Iterator[Start]:
         """What the workers get, until the inputs end or the run is stopped."""
         position, is_first = 0, self.context.previous_run_id is None
+        nothing_known = self.all_belong and self.again is AS_IT_WAS and not self.recorder.remembers
         if self.stopped is not None:
             return
         try:
             for place, item in enumerate(inputs):
                 if self.total is None:
                     self.recorder.admit(place, item)
-                decision = self.decide(item)
+                decision = from_the_first(item) if nothing_known and item.payload is None else self.decide(item)
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
                     start = (item.input_id, decision.index, decision.value if is_first else own(decision.value))
@@ -203,11 +213,15 @@ class RunInProgress:
         dispatched = self.dispatched.pop(position)
         if dispatched is None:
             return ()
+        if went_well(back):
+            return self._recorded(self.settler.succeeded(dispatched, back), dispatched.decision)
         came_to = dispatched
         if isinstance(back, Crash):
             came_to = self._further_on(dispatched)
         elif type(back[0]) is Stop:
-            came_to = dispatched = self._unchanged(dispatched, back)
+            came_to = dispatched = as_given(dispatched, back[0])
+            if self.total is not None:
+                self.items[dispatched.place] = dispatched.item
         outcome = self.settler.settle(came_to, back, self.stopped)
         return self._recorded(Arrival.of(dispatched, outcome, back), dispatched.decision)
 
@@ -219,15 +233,6 @@ class RunInProgress:
         except JournalError as error:
             self.fail(error)
             return dispatched
-
-    def _unchanged(self, dispatched: Dispatched, back: Back) -> Dispatched:
-        """The input as it was given, where a step changed its data."""
-        item = as_given(dispatched, back)
-        if item is dispatched.item:
-            return dispatched
-        if self.total is not None:
-            self.items[dispatched.place] = item
-        return msgspec.structs.replace(dispatched, item=item)
 
     def _recorded(self, arrival: Arrival, decision: Run | None) -> Iterable[Arrival]:
         """What is durable now that this has arrived: with a journal, not always this."""
@@ -267,17 +272,6 @@ class RunInProgress:
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""
         return self.meter.metrics(perf_counter() - self.began, self.workers)
-
-    def finish(self, success: bool) -> None:
-        """Tell the journal and the observers that the run is over."""
-        state = "succeeded" if success else "stopped" if self.stopped else "failed"
-        if isinstance(self.broken, JournalError):
-            self.recorder.abandon()
-        try:
-            self.recorder.finish(state, self.stopped, self.metrics())
-        except JournalError as error:
-            self.fail(error)
-        tell_finish(self, success)
 
     def _count(self, arrival: Arrival, decision: Run | None) -> Arrival:
         outcome = arrival.outcome

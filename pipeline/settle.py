@@ -8,7 +8,7 @@ Crash, or nothing        Failed where it started in this run, or at its last che
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, TypeGuard, assert_never
 
 import msgspec
 
@@ -27,10 +27,11 @@ Back: TypeAlias = Trace | Crash
 """What came back of an input: how far it is, or why there is nothing."""
 
 
-class Dispatched(msgspec.Struct, frozen=True):
+class Dispatched(msgspec.Struct, frozen=True, gc=False):
     """An input that a worker has, or will have; ``place`` is its position among the inputs.
 
     ``is_further_on`` says that ``decision`` is not where it started, but at a checkpoint of this run.
+    No cycle of references leads through it, so the collector need not look at it.
     """
 
     place: int
@@ -84,6 +85,13 @@ class Settler:
             return outcome if stopped is None else _because(outcome, stopped)
         tries = _tries(attempts) if attempts else ()
         return Succeeded(input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=tries)
+
+    def succeeded(self, dispatched: Dispatched, back: Trace) -> Arrival:
+        """``settle`` for an input that ``went_well``, as nearly all do."""
+        decision, item = dispatched.decision, dispatched.item
+        steps = self.names[decision.index :] if decision.index else self.names
+        outcome = Succeeded(steps=steps, clock_ns=tuple(back[1]), input_id=item.input_id, output=back[0])
+        return Arrival(dispatched.place, item, outcome)
 
     def not_given_back(self, dispatched: Dispatched, stopped: str | None) -> Outcome[Any]:
         """The outcome of an input that was in flight when the run stopped, or that the runner lost."""
@@ -166,6 +174,11 @@ class Settler:
         )
 
 
+def went_well(back: Back) -> TypeGuard[Trace]:
+    """Whether an input came to its end at the first try of each step, with nothing else to tell."""
+    return type(back) is tuple and not back[2] and type(back[0]) is not Stop
+
+
 def _because(outcome: Failed | NotRun, stopped: str) -> Failed | NotRun:
     """An outcome that says why the run was stopped, where it was set aside for that."""
     if isinstance(outcome, Failed) or not outcome.reason.endswith(STOPPED):
@@ -209,14 +222,15 @@ def raise_unkept(back: Back) -> None:
         raise (RunOwned if end.exception == RunOwned.__name__ else JournalError)(end.message)
 
 
-def as_given(dispatched: Dispatched, back: Back) -> ProcessorInput[Any]:
+def as_given(dispatched: Dispatched, stop: Stop) -> Dispatched:
     """The input as it was before its steps ran, where one of them changed its data in this process."""
     item = dispatched.item
-    end = None if isinstance(back, Crash) else back[0]
-    if type(end) is not Stop or dispatched.decision.value is not item.data:
-        return item
-    data = (snapshot.copied if end.escaped else snapshot.restore)(item.data, end.first)
-    return item if data is item.data else msgspec.structs.replace(item, data=data)
+    if dispatched.decision.value is not item.data:
+        return dispatched
+    data = (snapshot.copied if stop.escaped else snapshot.restore)(item.data, stop.first)
+    if data is item.data:
+        return dispatched
+    return msgspec.structs.replace(dispatched, item=msgspec.structs.replace(item, data=data))
 
 
 def not_reached(

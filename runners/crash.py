@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from returns.primitives.container import BaseContainer
 from returns.result import Failure, Result, Success
 
 T = TypeVar("T")
@@ -47,6 +48,21 @@ class Crash(msgspec.Struct, frozen=True):
         return Crash, (self.kind, self.exception, self.message, self.frames, self.mark, self.duration_s)
 
 
+_bare: Callable[[Any], Any] = object.__new__
+_fill: Callable[[object, object], None] = BaseContainer.__dict__["_inner_value"].__set__
+
+
+def success(value: R) -> Result[R, Any]:
+    """``Success(value)``, without the three calls of its constructor, which cost as much as a small step.
+
+    >>> success(1) == Success(1)
+    True
+    """
+    made = _bare(Success)
+    _fill(made, value)
+    return made  # type: ignore[no-any-return]
+
+
 def attempt(func: Callable[[T], R], value: T) -> Result[R, Crash]:
     """Return ``Success(func(value))``, or what ``func`` raised as a ``Failure``; ``SystemExit`` ends one input only.
 
@@ -58,7 +74,7 @@ def attempt(func: Callable[[T], R], value: T) -> Result[R, Crash]:
     'ValueError'
     """
     try:
-        return Success(func(value))
+        return success(func(value))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise

@@ -42,6 +42,7 @@ class NoRecorder:
 
     held: Sequence[Any] = ()
     keeps_steps: bool = False
+    remembers: bool = False
     steps: Checkpoints | None = None
     on_lost: Callable[[], None] | None = None
 
