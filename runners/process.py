@@ -9,8 +9,9 @@ from contextlib import closing
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
 import msgspec
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
+from runners.crash import success
 from runners.errors import RunnerError, is_count
 from runners.pool.batch import Batch
 from runners.pool.feed import Feed
@@ -179,7 +180,7 @@ def _results(batches: Generator[Batch, None, None]) -> Iterator[Any]:
                 yield None
             for position, value in enumerate(values, first):
                 crash = crashes.get(position)
-                yield position, Success(value) if crash is None else Failure(crash)
+                yield position, success(value) if crash is None else Failure(crash)
 
 
 def _check(name: str, value: object, is_good: bool, wanted: str) -> None:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, Self, TypeVar
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
 from runners.batch import Batch, Raised
+from runners.crash import success
 from runners.crew import Crew
 from runners.errors import RunnerError, is_count
 from runners.protocol import Crash
@@ -118,7 +119,7 @@ class ThreadRunner(StreamRunner):
 
 def _opened(answers: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Result[Any, Crash]]]:
     for position, value in answers:
-        yield position, Failure(value.crash) if type(value) is Raised else Success(value)
+        yield position, Failure(value.crash) if type(value) is Raised else success(value)
 
 
 def _raise_first(answers: Iterable[tuple[int, object]]) -> None:

@@ -48,6 +48,9 @@ LARGE = 65_536
 RAW = 1024
 """From this size on, in bytes, ``bytes`` are no part of a pickle."""
 
+FEW = 8
+"""A head of so many entries is pickled at once: to hand its pieces over takes longer than to copy them."""
+
 MAX_PARTS = 256
 """How many pieces one system call takes."""
 
@@ -165,7 +168,10 @@ def to_parts(
     The body goes into ``arena`` if it may; ``read`` is how many frames with bodies have been read here.
     """
     head_parts: list[Part] = []
-    pickle.Pickler(_Sink(head_parts), 5).dump(head)
+    if len(head) <= FEW:
+        head_parts.append(pickle.dumps(head, 5))
+    else:
+        pickle.Pickler(_Sink(head_parts), 5).dump(head)
     flags = _ALL_PLAIN if all_plain else _HAS_BUFFERS if _any_buffers(head) else 0
     sizes = sum(map(len, head_parts)), sum(map(len, body))
     place = NOWHERE if arena is None else arena.place(body, 0 if flags & _HAS_BUFFERS else sizes[1])
@@ -192,6 +198,8 @@ def _joined(parts: list[Part]) -> list[Part]:
 def send_all(sock: socket, parts: list[Part]) -> None:
     """Send all of it, waiting as long as it takes."""
     rest = [memoryview(part) for part in parts]
+    if len(rest) == 1:  # as nearly always where results leave one by one
+        drop_sent(rest, sock.send(rest[0]))
     while rest:
         drop_sent(rest, sock.sendmsg(rest[:MAX_PARTS]))
 

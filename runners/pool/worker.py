@@ -64,6 +64,8 @@ FLUSH_S = 0.001
 """Results leave after this much work, in seconds: what a crash can make run again."""
 HOLD_S = 0.1
 """Finished results wait at most this long, in seconds, behind an input that is still running."""
+LIGHT = PLAIN - {bytes}
+"""Types whose instances are never sealed."""
 EXIT_UNREACHABLE = 71
 """Exit code of a worker that can no longer write to its parent."""
 
@@ -162,6 +164,7 @@ class _Worker:
         """Apply the function to each input; this is the hot loop."""
         pulsed, slot, append, flush_s = limit.pulsed, self.slot, self.outbox.head.append, self.flush_s
         offset, position = 0, float(chunk.first)  # as the slot keeps it: storing an int takes longer
+        any_sealed, light = not chunk.all_plain, None
         self.first = chunk.first
         self.flushed_at = now = monotonic()
         flush_at = now + flush_s
@@ -171,15 +174,18 @@ class _Worker:
             slot[START] = now
             slot[POSITION] = position
             try:
-                if type(entry) is tuple:
+                if any_sealed and type(entry) is tuple:
                     begin, offset = offset, offset + sum(entry)
                     value = func(unseal(entry, chunk.body, begin))
                 else:
                     value = func(entry)
                 kind = type(value)
-                if kind in PLAIN and (kind is not bytes or len(value) < RAW):
+                if kind is light:  # as the one before, in most cases
                     append(value)
-                elif self.add_sealed(value):
+                elif kind in LIGHT:
+                    light = kind
+                    append(value)
+                elif self.add_heavy(value):
                     flush_at = 0.0
             except BaseException as error:  # noqa: BLE001 - whatever it raises is that input's own end
                 self.add_failure(error, now)
@@ -198,8 +204,11 @@ class _Worker:
                 slot[START] = now
                 slot[PHASE] = RUNNING
 
-    def add_sealed(self, value: object) -> bool:
+    def add_heavy(self, value: object) -> bool:
         """Pack it; whether it must leave at once. Large ones must not wait: the function may use a buffer again."""
+        if type(value) is bytes and len(value) < RAW:
+            self.outbox.head.append(value)
+            return False
         try:
             entry, parts = self.outbox.seal(value)
         except Unreadable as error:
