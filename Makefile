@@ -102,7 +102,7 @@ bench: .venv/bench.stamp ## ratios against the contenders
 	$(BIN)/python -m tests.benchmarks
 
 .PHONY: bench-durable
-bench-durable: .build/durable.stamp ## what remembering costs, beside DBOS, LangGraph, diskcache and joblib: five minutes
+bench-durable: .build/durable.stamp ## what remembering costs, beside DBOS, Prefect, LangGraph, diskcache and joblib: two minutes
 	.build/durable/bin/python -m tests.benchmarks.durable
 
 .PHONY: bench-runners

@@ -91,7 +91,7 @@ def test_a_worker_that_dies_on_input_7_costs_one_of_twenty(apart: Runner, fault:
 def test_input_7_that_hangs_with_a_timeout_set_costs_one_of_twenty(hang: Any) -> None:
     """joblib's and mpire's maps deliver none."""
     with nothing_left_behind():
-        results, crashes = split(ProcessRunner(2, timeout=0.3).stream(Faulty(hang), INPUTS))
+        results, crashes = split(ProcessRunner(2, timeout=1.0).stream(Faulty(hang), INPUTS))
 
     assert results == squares(7)
     assert {position: crash.kind for position, crash in crashes.items()} == {7: "timeout"}
