@@ -66,6 +66,7 @@ from pipeline.model import (
 )
 from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, RateLimit, Retry
 from pipeline.processor import Processor
+from pipeline.repeat import WorkerDied
 from pipeline.result import ProcessingResult
 from pipeline.selection import Selection
 from pipeline.step import Step, is_failure, is_success, step
@@ -132,6 +133,7 @@ __all__ = [
     "UnknownInput",
     "UnknownRun",
     "UnknownStep",
+    "WorkerDied",
     "WrongAnswer",
     "WrongResults",
     "batch_step",

@@ -16,6 +16,7 @@ from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
 from pipeline.model import ProcessorInput
+from pipeline.repeat import are_due, further, wait_s_of
 from pipeline.run import RunInProgress
 from pipeline.settle import Arrival
 from pipeline.stages import Stages, has_batches
@@ -30,11 +31,17 @@ Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
 
 def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
     """Every input with its outcome, as they finish. Whatever happens, none is left out."""
-    stream = _results(run, runner, run.starts(inputs))
+    program = _program(run, runner)
+    stream: Iterator[Ended] | None = _results(run, runner, program, run.starts(inputs))
     with asking_to_stop(run.interrupt):
         try:
-            for position, result in stream:
-                yield from run.take(position, result)
+            while stream is not None:
+                for position, result in stream:
+                    yield from run.take(position, result)
+                getattr(stream, "close", _nothing)()
+                while (wait_s := wait_s_of(run)) > 0:
+                    run.repeats.timing.sleep(wait_s)
+                stream = _results(run, runner, program, further(run)) if are_due(run) else None
         except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
             run.interrupt(str(signalled) or "interrupted")
         except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
@@ -46,11 +53,17 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
 
 async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncIterator[Arrival]:
     """``arrivals`` on an event loop."""
-    stream = _aresults(run, runner, run.starts(inputs))
+    program = _program(run, runner)
+    stream: AsyncIterator[Ended] | None = _aresults(run, runner, program, run.starts(inputs))
     try:
-        async for position, result in stream:
-            for arrival in run.take(position, result):
-                yield arrival
+        while stream is not None:
+            async for position, result in stream:
+                for arrival in run.take(position, result):
+                    yield arrival
+            await getattr(stream, "aclose", _nothing_async)()
+            while (wait_s := wait_s_of(run)) > 0:
+                await run.repeats.timing.asleep(wait_s)
+            stream = _aresults(run, runner, program, further(run)) if are_due(run) else None
     except Exception as error:  # noqa: BLE001 - as above
         run.fail(error)
     finally:
@@ -59,16 +72,14 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
         yield arrival
 
 
-def _results(run: RunInProgress, runner: Runner, starts: Iterator[Start]) -> Iterator[Ended]:
+def _results(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> Iterator[Ended]:
     """One stream of the runner; one for each stage, where inputs meet at batch steps."""
-    program = _program(run, runner)
     if has_batches(run.pipeline):
         return Stages(runner, program, lambda: run.stopped).results(starts)
     return runner.stream(cast("Any", work_of(program, on_loop=runner.awaits)), starts)
 
 
-def _aresults(run: RunInProgress, runner: Runner, starts: Iterator[Start]) -> AsyncIterator[Ended]:
-    program = _program(run, runner)
+def _aresults(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> AsyncIterator[Ended]:
     if has_batches(run.pipeline):
         stages = Stages(runner.on_this_loop(), program, lambda: run.stopped)
         return stepped_in_threads(stages.results(starts))
@@ -90,6 +101,7 @@ def _program(run: RunInProgress, runner: Runner) -> Program:
         checkpoints=run.recorder.steps,
     )
     run.on_stop = program.stop
+    run.repeats.budgets = program.supplies.budgets
     return program
 
 

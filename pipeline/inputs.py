@@ -46,3 +46,13 @@ def to_inputs(
         )
         for place, value in numbered
     )
+
+
+def pulled(inputs: Iterable[ProcessorInput[T]]) -> tuple[list[ProcessorInput[T]], Exception | None]:
+    """The inputs of a batch; where their iterable raises, those before, and what it raised."""
+    items: list[ProcessorInput[T]] = []
+    try:
+        items.extend(inputs)
+    except Exception as error:  # noqa: BLE001 - the inputs are the caller's; what came before is run
+        return items, error
+    return items, None

@@ -124,7 +124,9 @@ class Meter:
                 self.retries[attempt.step] += 1
         if isinstance(outcome, Failed) and outcome.step in self.failures:
             self.failures[outcome.step] += 1
-            self.retries[outcome.step] -= 1 if outcome.attempts else 0
+            deciding = outcome.attempts[-1].step if outcome.attempts else ""
+            if deciding in self.retries:
+                self.retries[deciding] -= 1
 
     def _fold(self) -> None:
         """Add the readings that are held to the durations of their steps."""

@@ -21,11 +21,13 @@ from pipeline.compose import Pipeline
 from pipeline.engine import IDLE
 from pipeline.errors import JournalError
 from pipeline.events import Announcer
+from pipeline.inputs import pulled
 from pipeline.journal import NoRecorder, Recorder
 from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, Outcome, ProcessorInput
 from pipeline.plan import Decision, Keep, Refuse, Run, decide, from_the_first
 from pipeline.prevalidate import Prevalidation, offender
+from pipeline.repeat import NO_TRIES, Repeats, due, unfinished
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
 from pipeline.settle import (
@@ -70,10 +72,10 @@ class RunInProgress:
         self.stopped: str | None = None
         self.on_stop: Callable[[], None] = _nothing
         self.interrupted: bool = False
-        self.broken: Exception | None = None
         self.finished: int = 0
         self.workers: int = 1
         self.dispatched: dict[int, Dispatched | None] = {}
+        self.repeats: Repeats = Repeats(pipeline, context.run_id)
         self.ready: deque[Arrival] = deque()
         self.kept: dict[int, Outcome[Any]] = {}
         self.all_belong: bool = False
@@ -85,7 +87,9 @@ class RunInProgress:
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "", self.interrupt)
         self.began: float = perf_counter()
         self.recorder: Recorder | NoRecorder = NoRecorder()
-        self.items: list[ProcessorInput[Any]] = self._taken(inputs or ())
+        self.items: list[ProcessorInput[Any]]
+        self.broken: Exception | None
+        self.items, self.broken = pulled(inputs or ())
         self.total: int | None = None if inputs is None else len(self.items)
         self.tolerance: Tolerance = Tolerance(
             self.total, settings.max_failures, settings.fail_fast, settings.early_stop
@@ -126,15 +130,6 @@ class RunInProgress:
         self.broken = self.broken or error
         self.stop(f"{type(error).__name__}: {error}")
 
-    def _taken(self, inputs: Iterable[ProcessorInput[Any]]) -> list[ProcessorInput[Any]]:
-        """The inputs of a batch; where their iterable raises, those before."""
-        items: list[ProcessorInput[Any]] = []
-        try:
-            items.extend(inputs)
-        except Exception as error:  # noqa: BLE001 - the inputs are the caller's; what came before is run
-            self.broken = error
-        return items
-
     def _abort_if_one_does_not_belong(self) -> None:
         for place, problem in self.aborting().items():
             item = self.items[place]
@@ -156,7 +151,7 @@ class RunInProgress:
 
     def starts(self, inputs: Iterable[ProcessorInput[Any]]) -> Iterator[Start]:
         """What the workers get, until the inputs end or the run is stopped."""
-        position, is_first = 0, self.context.previous_run_id is None
+        position, is_first, repeats = 0, self.context.previous_run_id is None, self.repeats.waiting
         nothing_known = self.all_belong and self.again is AS_IT_WAS and not self.recorder.remembers
         if self.stopped is not None:
             return
@@ -176,6 +171,10 @@ class RunInProgress:
                     if len(self.ready) >= READY_LIMIT:
                         self.dispatched[position] = None
                         yield IDLE
+                        position += 1
+                if repeats:
+                    for again in due(self, position):
+                        yield again
                         position += 1
                 if self.stopped is not None:
                     return
@@ -210,22 +209,29 @@ class RunInProgress:
         back: Back = given.unwrap() if type(result) is Success else given.failure()
         if self.recorder.keeps_steps:
             raise_unkept(back)
-        dispatched = self.dispatched.pop(position)
+        dispatched, tries = self.dispatched.pop(position), NO_TRIES
         if dispatched is None:
-            return ()
-        if went_well(back):
+            repeat = self.repeats.sent.pop(position, None)
+            if repeat is None:
+                return ()
+            dispatched, tries = repeat.dispatched, repeat.tries
+        if not tries and went_well(back):
             return self._recorded(self.settler.succeeded(dispatched, back), dispatched.decision)
         came_to = dispatched
         if isinstance(back, Crash):
-            came_to = self._further_on(dispatched)
+            came_to = self.further_on(dispatched)
+            if self.stopped is None and self.repeats.takes(dispatched, tries, back, came_to.decision.index):
+                return ()
         elif type(back[0]) is Stop:
             came_to = dispatched = as_given(dispatched, back[0])
             if self.total is not None:
                 self.items[dispatched.place] = dispatched.item
         outcome = self.settler.settle(came_to, back, self.stopped)
+        if tries:
+            outcome = self.repeats.with_tries(outcome, tries, back)
         return self._recorded(Arrival.of(dispatched, outcome, back), dispatched.decision)
 
-    def _further_on(self, dispatched: Dispatched) -> Dispatched:
+    def further_on(self, dispatched: Dispatched) -> Dispatched:
         """An input that came to no end, at the last checkpoint of this run."""
         try:
             asks = self.recorder.keeps_steps and not isinstance(self.broken, JournalError)
@@ -258,11 +264,8 @@ class RunInProgress:
     def rest(self) -> Iterator[Arrival]:
         """What a runner never gave back: in flight when it was stopped, or lost by it."""
         yield from self.waiting()
-        for position in sorted(self.dispatched):
-            dispatched = self.dispatched.pop(position)
-            if dispatched is not None:
-                outcome = self.settler.not_given_back(self._further_on(dispatched), self.stopped)
-                yield from self._recorded(Arrival.of(dispatched, outcome), dispatched.decision)
+        for dispatched, outcome in unfinished(self):
+            yield from self._recorded(Arrival.of(dispatched, outcome), dispatched.decision)
         yield from self._flushed()
 
     def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:

@@ -49,6 +49,11 @@ def here() -> Position | None:
     return max(on_loop, on_stack, key=_began)
 
 
+def tries_before(position: Position | None, step: str) -> int:
+    """How often ``step`` has failed on this input with workers that died; see ``stepwise.Repeated``."""
+    return position[1][4].get(step, 0) if position is not None and len(position[1]) > 4 else 0
+
+
 def carried() -> Context:
     """A copy of this context for a thread that goes on with the step: there, too, the step is told where it is."""
     context = copy_context()
@@ -103,6 +108,7 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
             return None
         step = run.names[place]
         attempt, deadline = TRY.get()
+        attempt += tries_before(position, step)
         return cls(
             run_id=run.run_id,
             input_id=start[0],

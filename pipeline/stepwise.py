@@ -27,21 +27,24 @@ Bare: TypeAlias = tuple[str, int, Any]
 Seated: TypeAlias = tuple[str, int, Any, Seat]
 """The same with the seat, where steps are kept."""
 
-Start: TypeAlias = Bare | Seated
+Repeated: TypeAlias = tuple[str, int, Any, Any, dict[str, int]]
+"""The same of an input whose worker died, with its seat or ``None``: and how often each step has failed so."""
+
+Start: TypeAlias = Bare | Seated | Repeated
 
 
 class Checkpoints(Protocol):
     """What keeps what finished steps returned. It pickles where workers are other processes."""
 
-    def found(self, start: Seated) -> tuple[int, Any]:
+    def found(self, start: Seated | Repeated) -> tuple[int, Any]:
         """Where to start, and with what: further on, if a worker that died was on this input before."""
         ...
 
-    def keep(self, start: Seated, place: int, value: Any) -> None:
+    def keep(self, start: Seated | Repeated, place: int, value: Any) -> None:
         """Make durable that ``value`` enters step ``place``, or that it is the output; ``JournalError`` if it fails."""
         ...
 
-    async def akeep(self, start: Seated, place: int, value: Any) -> None:
+    async def akeep(self, start: Seated | Repeated, place: int, value: Any) -> None:
         """``keep`` on an event loop, which is not blocked."""
         ...
 
@@ -76,7 +79,7 @@ def stepwise(
 
     The steps that a dead worker had finished count as steps that took no time. What has no seat is not kept.
     """
-    place, value = checkpoints.found(start) if len(start) == 4 else start[1:]
+    place, value = checkpoints.found(start) if len(start) > 3 and start[3] is not None else start[1:3]
     clock_ns.extend(clock_ns * (place - start[1]))
     trace = walk(calls, place, value, clock_ns, None, let_pass)
     while type(trace[0]) is Waiting:

@@ -6,10 +6,11 @@ Nothing of an input is logged above DEBUG, and its data never: so neither what a
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline import events
-from pipeline.model import Failed, Succeeded
+from pipeline.model import Attempt, Failed, Succeeded
 from pipeline.shown import quoted
 
 if TYPE_CHECKING:
@@ -91,18 +92,12 @@ def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed, input_id: 
         at += duration_s
         tries = [attempt for attempt in outcome.attempts if attempt.step == step]
         failed = isinstance(outcome, Failed) and step == outcome.step
-        for attempt in tries[:-1] if failed else tries:
-            tell(
-                events.StepRetried,
-                at=at,
-                input_id=input_id,
-                step=step,
-                exception=attempt.exception,
-                message=attempt.message,
-            )
+        _tell_tries(run, input_id, tries[:-1] if failed else tries, at)
         if not failed:
             tell(events.StepFinished, at=at, input_id=input_id, step=step, duration_s=duration_s)
     if isinstance(outcome, Failed):
+        elsewhere = [attempt for attempt in outcome.attempts[:-1] if attempt.step not in outcome.steps]
+        _tell_tries(run, input_id, elsewhere, at)  # with workers that died
         tell(
             events.StepFailed,
             at=at,
@@ -112,4 +107,12 @@ def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed, input_id: 
             exception=outcome.exception,
             message=outcome.message,
             duration_s=outcome.step_durations_s.get(outcome.step, 0.0),
+        )
+
+
+def _tell_tries(run: RunInProgress, input_id: str, tries: Sequence[Attempt], at: float) -> None:
+    for attempt in tries:
+        exception, message = attempt.exception, attempt.message
+        run.announcer.tell(
+            events.StepRetried, at=at, input_id=input_id, step=attempt.step, exception=exception, message=message
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runners.choose import Choice, choose_runner
     from runners.crash import Crash
     from runners.dask import DaskRunner
-    from runners.errors import InputFailed, RunnerError
+    from runners.errors import InputFailed, RunnerError, WorkerDied
     from runners.executor import ExecutorRunner
     from runners.process import ProcessRunner
     from runners.protocol import Runner
@@ -38,6 +38,7 @@ __all__ = [
     "RunnerError",
     "SequentialRunner",
     "ThreadRunner",
+    "WorkerDied",
     "choose_runner",
 ]
 
@@ -54,6 +55,7 @@ _ROOMS = {
     "RunnerError": "errors",
     "SequentialRunner": "sequential",
     "ThreadRunner": "thread",
+    "WorkerDied": "errors",
     "choose_runner": "choose",
 }
 

@@ -1,4 +1,4 @@
-"""What a runner raises: a mistake of its user, found early, or an input that has no result to return."""
+"""What a runner raises: a mistake of its user, found early, or an input that has no result; and what a death is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from runners.protocol import Crash
 
 class RunnerError(Exception):
     """A runner cannot do what it was asked for; the message says what, why, and what would help."""
+
+
+class WorkerDied(BaseException):
+    """What kind ``crash`` is to a policy: the worker of an input was killed, crashed or ended itself.
+
+    No ``Exception``, because it ends more than a call and may be the input's own doing: what is about any
+    ``Exception`` is not about this. It is never raised, only named, as in ``Retry(on=(WorkerDied, TimeoutError))``,
+    and a function of the error is given one, which says how the worker ended.
+
+    >>> isinstance(WorkerDied("killed by SIGKILL while on input 7"), Exception)
+    False
+    """
+
+    retryable = True
+    """Who names it has it tried again, although it ends more than a call."""
 
 
 def is_count(value: object) -> bool:

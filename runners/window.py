@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, TypeAlias
 from returns.result import Failure, Result
 
 from runners.crash import Crash, message_of
-from runners.errors import RunnerError
+from runners.errors import RunnerError, WorkerDied
 from runners.fleet import Fleet, FleetLost, Future, Loss
 from runners.parcel import Begun, NotLoaded, Report, described, is_sealed
 
@@ -277,7 +277,8 @@ def _crash(loss: Loss, position: int, error: BaseException) -> Crash:
     if loss == "cancelled":
         return Crash(kind="cancelled", exception=type(error).__name__, message=f"input {position} was cancelled")
     what = "worker died while on" if loss != "final" else "the workers died while this was in flight:"
-    return Crash(kind="crash", exception="WorkerDied", message=f"{what} input {position}: {message_of(error)}")
+    message = f"{what} input {position}: {message_of(error)}"
+    return Crash(kind="crash", exception=WorkerDied.__name__, message=message)
 
 
 def _size_of(packed: Any) -> int:

@@ -13,7 +13,7 @@ from pipeline.guard.guarded import guarded
 from pipeline.guard.results import Caching
 from pipeline.guard.shared import shared_file
 from pipeline.guard.sharedbreaker import Sharing
-from pipeline.guard.supplies import Supplies, check_named, supplies_in_worker
+from pipeline.guard.supplies import Budget, Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 from pipeline.guard.together import together
 from pipeline.guard.tries import STOPPED
@@ -21,6 +21,7 @@ from pipeline.guard.tries import STOPPED
 __all__ = [
     "REAL",
     "STOPPED",
+    "Budget",
     "Caching",
     "Group",
     "Guard",

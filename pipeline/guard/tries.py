@@ -17,7 +17,7 @@ from pipeline.guard.guard import Guard
 from pipeline.model import Attempt, FailureKind
 from pipeline.policies.retry import Again, GiveUp, decide, is_retryable
 from pipeline.snapshot import Snapshot
-from pipeline.stepcontext import FIRST_TRY, TRY, StepContext
+from pipeline.stepcontext import FIRST_TRY, TRY, StepContext, here, tries_before
 from pipeline.walk import Refusal, Tried
 
 _LOGGER = logging.getLogger("pipeline.guard")
@@ -131,8 +131,9 @@ def pause(guard: Guard, past: Past, is_barred: IsBarred) -> Generator[Sleep, boo
 
 def _verdict(guard: Guard, past: Past) -> Again | GiveUp:
     """What the policy decides; a function of the user's in it may raise, which ends the tries."""
+    made = len(past.attempts) + tries_before(here(), guard.step.name)
     try:
-        verdict = decide(guard.retry, len(past.attempts), past.error, draw=guard.timing.draw(), now=guard.timing.time())
+        verdict = decide(guard.retry, made, past.error, draw=guard.timing.draw(), now=guard.timing.time())
     except Exception as broken:
         _LOGGER.exception("the retry policy of step %r raised", guard.step.name)
         return GiveUp(f"the policy raised {type(broken).__name__}")

@@ -20,7 +20,7 @@ from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.records import OutcomeRow
 from pipeline.journal.stored import Stored
-from pipeline.stepwise import Seat, Seated
+from pipeline.stepwise import Repeated, Seat, Seated
 
 KNOWN_RUNS = 16
 """Runs whose connections a worker process keeps, because a cluster sends the function with every chunk."""
@@ -56,7 +56,7 @@ class Checkpoints:
 
     # reading
 
-    def found(self, start: Seated) -> tuple[int, Any]:
+    def found(self, start: Seated | Repeated) -> tuple[int, Any]:
         """Where to start: where the input is given to a worker for the first time, as it was told.
 
         In one process no input is given out twice, so there is nothing to look for.
@@ -83,12 +83,12 @@ class Checkpoints:
 
     # writing
 
-    def keep(self, start: Seated, place: int, value: Any) -> None:
+    def keep(self, start: Seated | Repeated, place: int, value: Any) -> None:
         """Make durable that ``value`` enters step ``place``, or that it is the output."""
         self._commit(self._join(self._row(start[3], place, value)))
         self.check()
 
-    async def akeep(self, start: Seated, place: int, value: Any) -> None:
+    async def akeep(self, start: Seated | Repeated, place: int, value: Any) -> None:
         """``keep`` on an event loop, which goes on meanwhile."""
         group = self._join(self._row(start[3], place, value))
         async with self._taking_turns:

@@ -22,6 +22,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     An exception and a ``Failure`` are alike. ``on`` is an exception type, a function of the error (one that pickles),
     or a tuple of types, functions and error values; by default what is known to pass: ``ConnectionError`` and
     ``TimeoutError``, which a step's own ``timeout`` is as well. An error whose ``retryable`` is ``False`` never is.
+    ``WorkerDied``, which is no ``Exception``, asks for the same where the input's worker was killed or crashed: then
+    the input goes on from where it started in this run, or from its last checkpoint.
 
     ``wait`` is the first delay in seconds; each later one is twice as long, up to ``max_wait``.
     ``jitter="full"`` draws the wait from zero to that delay. An error that says how long to wait (a ``retry_after``
@@ -91,9 +93,10 @@ def decide(retry: Retry, tries: int, error: object, *, draw: float, now: float) 
 
 
 def may_pass(error: object) -> bool:
-    """Whether ``error`` may be gone at the next try: not if it says so itself, or ends more than the call."""
+    """Whether ``error`` may be gone at the next try: what ends more than the call only if it says so itself."""
+    asked = _asked(error, "retryable")
     is_fatal = isinstance(error, BaseException) and not isinstance(error, Exception)
-    return not is_fatal and is_retryable(error)
+    return asked is True if is_fatal else asked is not False
 
 
 def is_retryable(error: object) -> bool:

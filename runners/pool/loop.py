@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import NamedTuple
 
-from runners.errors import RunnerError
+from runners.errors import RunnerError, WorkerDied
 from runners.pool import blame
 from runners.pool.batch import Batch, Packed, pack, to_batch
 from runners.pool.feed import Chunk, Feed
@@ -219,4 +219,4 @@ def _timed_out(position: int, mark: int, duration_s: float) -> Crash:
 
 def _crashed(position: int, how: str, mark: int, duration_s: float) -> Crash:
     message = f"worker died: {how} while on input {position}"
-    return Crash(kind="crash", exception="WorkerDied", message=message, mark=mark, duration_s=duration_s)
+    return Crash(kind="crash", exception=WorkerDied.__name__, message=message, mark=mark, duration_s=duration_s)

@@ -53,6 +53,7 @@ from pipeline import (
     StepMetrics,
     Succeeded,
     Success,
+    WorkerDied,
     batch_step,
     collect,
     configurable,
@@ -284,7 +285,14 @@ def is_busy(error: Exception | str) -> bool:
 
 @step(
     "guarded",
-    retry=Retry(on=(TimeoutError, is_busy, "busy"), attempts=4, wait=0.5, max_wait=30.0, jitter="none", budget=0.2),
+    retry=Retry(
+        on=(TimeoutError, WorkerDied, is_busy, "busy"),
+        attempts=4,
+        wait=0.5,
+        max_wait=30.0,
+        jitter="none",
+        budget=0.2,
+    ),
     timeout=30.0,
     breaker=CircuitBreaker(failures=5, reset_s=60.0, on=ApiError, name="bank", shared=False),
     rate=RateLimit(per_second=50, burst=2),
