@@ -43,6 +43,7 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
                     run.repeats.timing.sleep(wait_s)
                 stream = _results(run, runner, program, further(run)) if are_due(run) else None
         except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
+            run.broken_into = True
             run.interrupt(str(signalled) or "interrupted")
         except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
             run.fail(error)

@@ -61,7 +61,8 @@ def _finish(run: RunInProgress, success: bool) -> None:
     if isinstance(run.broken, JournalError):
         run.recorder.abandon()
     try:
-        run.recorder.finish(state, run.stopped, run.metrics())
+        metrics = run.recorder.as_recorded(run.metrics()) if run.broken_into else run.metrics()
+        run.recorder.finish(state, run.stopped, metrics)
     except JournalError as error:
         run.fail(error)
     tell_finish(run, success)

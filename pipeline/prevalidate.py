@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -63,8 +63,12 @@ class Prevalidation:
             and len(set(ids)) == len(ids)
             and all(ids)
             and READ_ONCE.isdisjoint(map(type, map(_data_of, items)))
-            and all({expected}.issuperset(map(attrgetter(name), items)) for name, expected in self.expected.items())
+            and all(expected == given for name, expected in self.expected.items() for given in _all_of(name, items))
         )
+
+
+def _all_of(name: str, items: Sequence[object]) -> Iterator[object]:
+    return map(attrgetter(name), items)
 
 
 _data_of: Callable[[object], object] = attrgetter("data")

@@ -72,6 +72,7 @@ class RunInProgress:
         self.stopped: str | None = None
         self.on_stop: Callable[[], None] = _nothing
         self.interrupted: bool = False
+        self.broken_into: bool = False
         self.finished: int = 0
         self.workers: int = 1
         self.dispatched: dict[int, Dispatched | None] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
@@ -67,13 +68,14 @@ class Batch(Generic[T, R]):
         self.chunks: list[deque[tuple[int, T]]] = []  # every worker appends its own
         self.finished: deque[tuple[int, Any]] = deque()  # (position, result or Raised)
         self.raised: bool = False  # set before the first `Raised` is in `finished`
-        self.bell: SimpleQueue[bool] = SimpleQueue()  # False: a chunk is done; True: a worker has ended
+        self.bell: SimpleQueue[None] = SimpleQueue()  # a chunk is done, or a worker has ended
 
-        self.room: threading.Condition = threading.Condition()  # guards `started`; whoever waits for room waits here
+        # Guards `started` and `ended`; whoever waits for room waits here.
+        self.room: threading.Condition = threading.Condition()
         self.started: int = 0
-        self.wake_at: float = inf  # what `taken` has to reach for that
-        self.taken: int = 0  # written by the consumer only, as is `ended`
         self.ended: int = 0
+        self.wake_at: float = inf  # what `taken` has to reach for that
+        self.taken: int = 0  # written by the consumer only
 
     # ---- the consumer's side ----
 
@@ -86,34 +88,39 @@ class Batch(Generic[T, R]):
         self._start_worker(recruit)
         take = self.finished.popleft
         while True:
+            is_over = self.ended >= self.started  # looked at first: what those who have ended left is there by now
             while there := len(self.finished):
                 yield [take() for _ in range(there)]
                 self.taken += there
                 if self.taken >= self.wake_at:
                     self._wake()
-            if self.ended == self.started:
+            if is_over:
                 break
-            self.ended += self._listen(every_s)
+            self._listen(every_s)
             if every_s is not None and not self.finished:
                 yield []
         if self.error is not None:
             raise self.error
 
     def close(self) -> None:
-        """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight."""
+        """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight.
+
+        It looks again and again: a signal's handler may have raised just as the bell was heard.
+        """
         self.closed = self.exhausted = True
         for chunk in self.chunks:
             chunk.clear()
         self._wake()
         while self.ended < self.started:
-            self.ended += self.bell.get()
+            self._hear(LOOK_S)
 
-    def _listen(self, every_s: float | None) -> bool:
+    def _listen(self, every_s: float | None) -> None:
         """Wait for the bell. A slow input inside a chunk must not hold back the finished ones before it."""
-        try:
-            return self.bell.get(timeout=min(every_s or LOOK_S, LOOK_S) if any(self.chunks) else every_s)
-        except Empty:
-            return False
+        self._hear(min(every_s or LOOK_S, LOOK_S) if any(self.chunks) else every_s)
+
+    def _hear(self, within_s: float | None) -> None:
+        with suppress(Empty):
+            self.bell.get(timeout=within_s)
 
     def _wake(self) -> None:
         with self.room:
@@ -133,7 +140,9 @@ class Batch(Generic[T, R]):
             took_s = (perf_counter() - began) * (size if self.one_by_one else 1)
             largest = max(self.input_bytes, self.result_bytes, 1)
             size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // largest))
-        self.bell.put(True)
+        with self.room:
+            self.ended += 1
+        self.bell.put(None)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:
         with self.room:
@@ -148,6 +157,10 @@ class Batch(Generic[T, R]):
                 self.workers = self.started
             if not self.workers:
                 raise
+        except BaseException:  # a signal's handler raised: whether this one begins or not, nobody waits for it
+            with self.room:
+                self.started -= 1
+            raise
 
     def _work_on(self, chunk: deque[tuple[int, T]]) -> None:
         func, take, done = self.func, chunk.popleft, self.finished.append
@@ -163,7 +176,7 @@ class Batch(Generic[T, R]):
                     done((position, Raised(crash_of(error))))
         except IndexError:  # the chunk is empty; what `func` raises does not come here
             self.result_bytes = _weighed(self.result_bytes, result)  # first: who hears the bell may make room
-            self.bell.put(False)
+            self.bell.put(None)
 
     def _refill(self, chunk: deque[tuple[int, T]], size: int) -> float | None:
         """Get inputs for one chunk, pulled or stolen; return when that began, or None if nothing is left."""

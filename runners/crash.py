@@ -12,15 +12,14 @@ import msgspec
 from returns.primitives.container import BaseContainer
 from returns.result import Failure, Result, Success
 
+from runners.message import message_of
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 CrashKind = Literal["error", "invalid", "timeout", "crash", "cancelled"]
 """``error``: the function raised; ``invalid``: a value could not cross a process boundary;
 ``timeout``: its time was up; ``crash``: its worker died; ``cancelled``: the runner was told to stop."""
-
-MAX_MESSAGE = 10_000
-"""Characters of an exception's text that are kept."""
 
 MAX_FRAMES = 20
 """Frames of a traceback that are kept: the innermost ones."""
@@ -100,15 +99,6 @@ def crash_of(error: BaseException, kind: CrashKind = "error") -> Crash:
     return Crash(kind=kind, exception=type(error).__name__, message=message_of(error), frames=frames, error=error)
 
 
-def message_of(error: BaseException) -> str:
-    """Return the text of ``error``; text beyond 10,000 characters is cut, and its full length told."""
-    try:
-        text = str(error)
-    except BaseException as broken:  # noqa: BLE001 - an exception's __str__ is a user's code as well
-        return f"<{type(error).__name__} without a text: its __str__ raised {type(broken).__name__}>"
-    return text if len(text) <= MAX_MESSAGE else _cut(text)
-
-
 def frames_of(traceback: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
     """Return ``(file, line, function)`` of the innermost 20 frames, outermost first; renders nothing."""
     frames: deque[tuple[str, int, str]] = deque(maxlen=MAX_FRAMES)
@@ -117,8 +107,3 @@ def frames_of(traceback: TracebackType | None) -> tuple[tuple[str, int, str], ..
         frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
         traceback = traceback.tb_next
     return tuple(frames)
-
-
-def _cut(text: str) -> str:
-    note = f"... [cut, {len(text):,} characters in all]"
-    return text[: MAX_MESSAGE - len(note)] + note

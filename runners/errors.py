@@ -33,6 +33,15 @@ def is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
+def is_seconds(value: object) -> bool:
+    """Whether ``value`` can be a time limit.
+
+    >>> is_seconds(0.5), is_seconds(0), is_seconds("3")
+    (True, False, False)
+    """
+    return type(value) in (int, float) and isinstance(value, int | float) and value > 0
+
+
 class InputFailed(RunnerError):
     """``run`` has no result for one input and no exception of the function to raise instead.
 

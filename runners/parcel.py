@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import msgspec
 from returns.result import Failure, Result, Success
 
-from runners.crash import Crash, attempt, crash_of, message_of
+from runners.crash import Crash, attempt, crash_of
+from runners.message import message_of
 
 PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
 """Types whose instances travel as they are."""
@@ -152,7 +153,7 @@ class Pickled(NamedTuple):
             return self._raised(error)
         try:
             return self.pack(result)
-        except Exception as error:  # noqa: BLE001 - pickling runs user code
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - pickling runs user code
             return _not_crossing("its result cannot be pickled", error)
 
     def opened(self, answer: Answer) -> Result[Any, Crash]:
@@ -170,7 +171,7 @@ class Pickled(NamedTuple):
         crash = crash_of(error)
         try:  # not SystemExit and its like: they must not end the parent
             data = self.dumps(error) if isinstance(error, Exception) else b""
-        except Exception:  # noqa: BLE001 - pickling runs user code
+        except (Exception, SystemExit):  # noqa: BLE001 - pickling runs user code
             data = b""
         return _as_data(crash), data if 0 < len(data) <= MAX_ERROR_BYTES else None
 

@@ -12,7 +12,7 @@ import msgspec
 from returns.result import Failure, Result
 
 from runners.crash import success
-from runners.errors import RunnerError, is_count
+from runners.errors import RunnerError, is_count, is_seconds
 from runners.pool.batch import Batch
 from runners.pool.feed import Feed
 from runners.pool.launch import StartMethod
@@ -69,9 +69,10 @@ class ProcessRunner(StreamRunner):
         _check("max_workers", max_workers, max_workers is None or is_count(max_workers), "a number from 1")
         methods = ", ".join(get_args(StartMethod))
         _check("start_method", start_method, start_method is None or start_method in get_args(StartMethod), methods)
-        _check("timeout", timeout, timeout is None or timeout > 0, "seconds, more than 0")
-        _check("crash_retries", crash_retries, crash_retries >= 0, "a number from 0")
-        _check("max_memory", max_memory, max_memory is None or max_memory > 0, "a number of bytes")
+        _check("timeout", timeout, timeout is None or is_seconds(timeout), "seconds, more than 0")
+        _check("crash_retries", crash_retries, crash_retries == 0 or is_count(crash_retries), "a number from 0")
+        in_bytes = max_memory is None or (is_count(max_memory) and max_memory < 2**60)
+        _check("max_memory", max_memory, in_bytes, "a whole number of bytes, below 2**60")
         if not hasattr(os, "pidfd_open"):
             raise RunnerError(
                 f"ProcessRunner needs Linux 5.3 or later, and this is {sys.platform}; "

@@ -34,9 +34,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from returns.result import Failure, Result
 
-from runners.crash import Crash, message_of
+from runners.crash import Crash
 from runners.errors import RunnerError, WorkerDied
 from runners.fleet import Fleet, FleetLost, Future, Loss
+from runners.message import message_of
 from runners.parcel import Begun, NotLoaded, Report, described, is_sealed
 
 MAX_CHUNK = 4096
@@ -68,10 +69,10 @@ class Window(AbstractContextManager["Window"]):
         self.fleet: Fleet = fleet
         self.source: Iterable[Any] = inputs
         self.inputs: Iterator[tuple[int, Any]] = enumerate(inputs)
-        self.hint: int = length_hint(inputs)
+        self.hint: int = _hint_of(inputs)
         self.pulled: int = 0
         self.exhausted: bool = False
-        self.error: Exception | None = None  # raised when everything in flight has ended
+        self.error: BaseException | None = None  # raised when everything in flight has ended
         self.size: int = 1
         self.cost_s: float | None = None
         self.bytes: int = 0
@@ -157,7 +158,7 @@ class Window(AbstractContextManager["Window"]):
                     break
             else:
                 self.exhausted = True
-        except Exception as error:  # noqa: BLE001 - the source's own; raised when all before it has ended
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the source's own; raised when all before has ended
             self.error, self.exhausted = error, True
         return Chunk(items, size) if items else None
 
@@ -171,7 +172,7 @@ class Window(AbstractContextManager["Window"]):
     def _pack_into(self, items: list[tuple[int, Any]], position: int, value: Any) -> int:
         try:
             packed = self.fleet.wire.pack(value)
-        except Exception as error:  # noqa: BLE001 - pickling runs user code
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - pickling runs user code
             problem = f"a {type(value).__name__} cannot be pickled, so it cannot go to a worker"
             self.unsent.append((position, Failure(described(problem, error))))
             return 0
@@ -271,6 +272,14 @@ class Window(AbstractContextManager["Window"]):
         """The guilty one is found: what was with it in its chunk is ordinary again."""
         if chunk.narrowed and self.suspects and self.suspects[0].narrowed:
             self.again.append(self.suspects.popleft()._replace(alone=False, narrowed=False))
+
+
+def _hint_of(inputs: Iterable[Any]) -> int:
+    """How many there may be, 0 where nobody knows."""
+    try:
+        return length_hint(inputs)
+    except Exception:  # noqa: BLE001 - the caller's own code
+        return 0
 
 
 def _crash(loss: Loss, position: int, error: BaseException) -> Crash:

@@ -111,9 +111,9 @@ class Database(ABC):
     @contextmanager
     def _transaction(self) -> Generator[Any, None, None]:
         with self._using() as connection:
-            self._begin(connection)
             self._inside = True
             try:
+                self._begin(connection)
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:

@@ -23,7 +23,7 @@ from pipeline.journal.admission import Admission, Items, is_input
 from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART, LATE, LATE_S
 from pipeline.journal.owner import LIVE
-from pipeline.journal.protocol import Journal, Lease
+from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.records import SLOTS, AttemptsRow, OutcomeRow, RunRow
 from pipeline.journal.sql import taken_over
 from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_row, write_detail
@@ -134,14 +134,10 @@ class Recorder:
         if type(outcome) is not Succeeded or outcome.attempts or arrival.kept or not waiting.is_first:
             return self._record(arrival)
         row = self._output_row(self._first + arrival.place, self._run, outcome.output)
-        lock = self._lock
-        lock.acquire()  # not `with`, which takes half as long again: nearly all come through here
-        try:
+        with self._lock:  # not acquire and try: between them a signal's handler may raise, as it may anywhere here
+            waiting.ended(row)  # first: nothing is handed out that has no row
             self.held.append(arrival)
-            waiting.ended(row)
             return self._committed() if self._is_due() else ()
-        finally:
-            lock.release()
 
     def _record(self, arrival: A) -> Iterable[A]:
         row = self._row(arrival)
@@ -150,9 +146,9 @@ class Recorder:
             self.admission.leave(arrival.place)
             if self.keeps_steps and not (row or tries or self.held):  # its last step has made it durable
                 return (arrival,)
-            self.held.append(arrival)
             if row is not None:
                 self.waiting.ended(row)
+            self.held.append(arrival)
             if tries is not None:
                 self.waiting.attempts.append(tries)
             return self._committed() if self._is_due() else ()
@@ -200,7 +196,16 @@ class Recorder:
         if self.steps is not None:
             self.steps.check()
         if self.waiting:
-            self.journal.write(self.lease, self.waiting.taken())
+            self._write_rows(self.waiting.taken())
+
+    def _write_rows(self, change: Change) -> None:
+        try:
+            self.journal.write(self.lease, change)
+        except Exception:
+            raise
+        except BaseException:  # a signal's handler raised; what it interrupted is written with what comes next
+            self.waiting.put_back(change)
+            raise
 
     # the end
 
@@ -216,6 +221,11 @@ class Recorder:
             self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))
         finally:
             LIVE.discard(self.lease.token)
+
+    def as_recorded(self, metrics: Metrics) -> Metrics:
+        """The figures of a run that a signal's handler broke into: what was counted then may have no row."""
+        recorded = self.journal.succeeded(self.lease.batch) - metrics.skipped
+        return msgspec.structs.replace(metrics, succeeded=max(0, min(metrics.succeeded, recorded)))
 
     def abandon(self) -> None:
         """Give up the lease of a run that its consumer left, or whose journal failed."""

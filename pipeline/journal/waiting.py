@@ -43,6 +43,14 @@ class Waiting:
         if row.data is not None:
             self.size += len(row.data)
 
+    def put_back(self, change: Change) -> None:
+        """These are still to be committed; some may have been, so each goes where it can take its own place."""
+        self.inputs[:0] = change.inputs
+        self.outcomes[:0] = change.outcomes
+        self.attempts[:0] = change.attempts
+        self.size += sum(len(row.data) for row in change.outcomes if row.data is not None)
+        self.is_first = False
+
     def taken(self) -> Change:
         """All of them; now none wait."""
         change = Change(inputs=self.inputs, outcomes=self.outcomes, attempts=self.attempts, is_first=self.is_first)

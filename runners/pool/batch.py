@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from runners.message import bounded, message_of
 from runners.pool.pace import MAX_BYTES
-from runners.pool.records import Record, bounded, message_of, unpickled_error
+from runners.pool.records import Record, unpickled_error
 from runners.pool.wire import PLAIN, RAW, Frame, Packer, Part, Unreadable, unseal
 from runners.protocol import Crash
 

@@ -49,14 +49,19 @@ class Feed:
 
     def __init__(self, inputs: Iterable[Any]) -> None:
         self._is_there = isinstance(inputs, list | tuple | range)  # others that know their length may take time
-        self._length = len(inputs) if isinstance(inputs, Sized) else None
+        self._length = _length_of(inputs)
         self._iterator = iter(inputs)
         self._pulled = 0
         self._returned: deque[Chunk] = deque()
         self.is_open: bool = True
         """There may be more to pull."""
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """What the inputs raised; the stream ends with it when everything pulled before is done."""
+
+    @property
+    def is_done(self) -> bool:
+        """Everything has been handed out; what is in the hands of workers may come back."""
+        return not (self.is_open or self._returned)
 
     def remaining(self) -> int | None:
         """How many inputs have not been pulled, where that can be known."""
@@ -95,7 +100,15 @@ class Feed:
                     pulled += sys.getsizeof(value)
                     if monotonic() > until or pulled > _PULL_BYTES:
                         return values
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised at the end
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised at the end
             self.error = error
         self.is_open = len(values) == size
         return values
+
+
+def _length_of(inputs: Iterable[Any]) -> int | None:
+    """How many there are, where that can be known: some that have a ``__len__`` wrap an iterator that has none."""
+    try:
+        return len(inputs) if isinstance(inputs, Sized) else None
+    except Exception:  # noqa: BLE001 - the caller's own code
+        return None

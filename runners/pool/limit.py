@@ -1,8 +1,8 @@
 """What a function in a worker tells the pool, and what it is told: how far it is, and that its time is up.
 
-parent     CONDEMNED = 1, SIGTERM ─▶  Condemned is raised in the function
+parent     CONDEMNED, SIGTERM     ─▶  Condemned is raised in the function
 function   lets it through        ─▶  the worker ends, and the input with it
-           catches it, and pulses ─▶  CONDEMNED = 0: it goes on with its input, and the worker ends after that
+           catches it, and pulses ─▶  NOBODY: it goes on with its input, and the worker ends after that
            does neither           ─▶  SIGKILL
 """
 
@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from runners.pool.slot import CONDEMNED, DEADLINE, MARK
+from runners.pool.slot import CONDEMNED, DEADLINE, MARK, NOBODY
 
 if TYPE_CHECKING:
     from runners.pool.slot import Slot
@@ -55,7 +55,7 @@ def _go_on(slot: Slot) -> None:
     slot[DEADLINE] = inf  # first: it must not be condemned for the same limit again
     _told.clear()
     leaving[:] = (True,)
-    slot[CONDEMNED] = 0.0
+    slot[CONDEMNED] = NOBODY
 
 
 def serve(slot: Slot | None) -> None:

@@ -60,7 +60,7 @@ class Stream:
         """Every input's end, in the order of finishing; then what the inputs raised, if they did."""
         try:
             yield from self.hand_out()
-            while self.team.busy:
+            while self.team.busy or not self.feed.is_done:
                 self.let_results_gather()
                 for member, ended in self.team.wait(self.until_next_limit()):
                     yield from self.collect(member)
@@ -126,7 +126,7 @@ class Stream:
     def let_results_gather(self) -> None:
         """Sleep while nobody needs anything: what leaves a worker meanwhile is safe, and one look is enough for it."""
         if len(self.team.members) == self.team.size or not self.feed.is_open:
-            leisure_s = self.pace.leisure_s(min(member.waiting for member in self.team.members if member.chunks))
+            leisure_s = self.pace.leisure_s(min((m.waiting for m in self.team.members if m.chunks), default=0))
             if leisure_s and leisure_s < self.until_next_limit():
                 sleep(leisure_s)
 
@@ -140,7 +140,7 @@ class Stream:
             if frame.kind == RESULTS:
                 self.settle(member, frame)
                 yield to_batch(frame)
-        if member.closed and member.chunks:
+        if member.closed:  # it takes nothing more, so its end is what is waited for, though it had nothing to do
             self.team.stop_listening(member)
             member.kill_at = min(member.kill_at, monotonic() + CLOSED_S)
 
@@ -196,10 +196,11 @@ class Stream:
             member.pardon_if_it_goes_on()
             if now >= member.kill_at:
                 member.kill()
-            elif member.condemned is None and now >= member.limit(self.limits.timeout):
+            elif member.condemned is None and member.overdue(self.limits.timeout, now) is not None:
                 yield from self.collect(member)
-                if now >= member.limit(self.limits.timeout):
-                    member.condemn(now)
+                position = member.overdue(self.limits.timeout, now)
+                if position is not None:
+                    member.condemn(position, now)
 
     def until_next_limit(self) -> float:
         """How long to wait, in seconds, for something to happen."""

@@ -21,7 +21,7 @@ from runners.pool.feed import Chunk
 from runners.pool.launch import StartMethod, start_process
 from runners.pool.slot import RUNNING, arenas_behind, clear_slot, close_slot, create_slot, open_slot
 from runners.pool.wire import MAX_PARTS, Frame, Inbox, Part, drop_sent
-from runners.pool.worker import EXIT_UNREACHABLE, Settings
+from runners.pool.worker import EXIT_NO_MEMORY, EXIT_UNREACHABLE, Settings
 
 if TYPE_CHECKING:
     from runners.pool.slot import Slot
@@ -156,11 +156,20 @@ class Member:
 
     def limit(self, timeout: float | None) -> float:
         """When the current input must have ended, on the clock of ``time.monotonic``; infinite if it need not."""
+        return self._current(timeout)[1]
+
+    def overdue(self, timeout: float | None, now: float) -> int | None:
+        """Position of the current input, if that should have ended by ``now``."""
+        position, limit = self._current(timeout)
+        return int(position) if now >= limit else None
+
+    def _current(self, timeout: float | None) -> tuple[float, float]:
+        """Position and limit of the current input."""
         slot = self.slot
         position, start, deadline = slot[slots.POSITION], slot[slots.START], slot[slots.DEADLINE]
         if slot[slots.PHASE] != RUNNING or slot[slots.POSITION] != position:
-            return inf
-        return deadline if timeout is None else min(deadline, start + timeout)
+            return position, inf
+        return position, deadline if timeout is None else min(deadline, start + timeout)
 
     def next_look(self, timeout: float | None) -> float:
         """When it has to be looked at again even if it says nothing."""
@@ -171,22 +180,22 @@ class Member:
         slot = self.slot
         return int(slot[slots.POSITION]), slot[slots.PHASE], int(slot[slots.MARK]), slot[slots.START]
 
-    def condemn(self, now: float) -> None:
-        """Ask it to end, because the current input's time is up; ``kill_at`` is when to stop asking."""
-        self.condemned = int(self.slot[slots.POSITION])
+    def condemn(self, position: int, now: float) -> None:
+        """Ask it to end, because the time of the input there is up; ``kill_at`` is when to stop asking."""
+        self.condemned = position
         self.kill_at = now + GRACE_S
-        self.slot[slots.CONDEMNED] = 1.0
+        self.slot[slots.CONDEMNED] = position + 1.0
         self._signal(signal.SIGTERM)
 
     def pardon(self) -> None:
         """The input ended after all."""
-        self.slot[slots.CONDEMNED] = 0.0
+        self.slot[slots.CONDEMNED] = slots.NOBODY
         self.condemned = None
         self.kill_at = inf
 
     def pardon_if_it_goes_on(self) -> None:
         """Where the function ended what took too long by itself, and has told so."""
-        if self.condemned is not None and self.slot[slots.CONDEMNED] == 0.0:
+        if self.condemned is not None and self.slot[slots.CONDEMNED] == slots.NOBODY:
             self.pardon()
 
     def kill(self) -> None:
@@ -236,6 +245,8 @@ def describe(code: int | None) -> str:
         return "in an unknown way"
     if code == EXIT_UNREACHABLE:
         return f"exit code {code}, its connection to the parent was closed"
+    if code == EXIT_NO_MEMORY:
+        return f"exit code {code}, it had too little memory for an input or a result"
     if code >= 0:
         return f"exit code {code}"
     try:

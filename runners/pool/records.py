@@ -6,7 +6,8 @@ import pickle
 from types import TracebackType
 from typing import Any
 
-MAX_MESSAGE = 10_000
+from runners.message import MAX_MESSAGE, message_of
+
 MAX_FRAMES = 20
 _MAX_ERROR_BYTES = 1_000_000
 
@@ -18,22 +19,7 @@ def to_record(kind: str, error: BaseException, mark: int, duration_s: float, ski
     """``error`` as a record; ``skip_frames`` outermost frames belong to the worker and are left out."""
     message = message_of(error)
     frames = frames_of(error.__traceback__, skip_frames)
-    return [kind, type(error).__name__, bounded(message), frames, mark, duration_s, _pickled(error, message)]
-
-
-def message_of(error: BaseException) -> str:
-    """``str(error)``, or why there is none: an exception's own ``__str__`` may fail."""
-    try:
-        return str(error)
-    except Exception as second:  # noqa: BLE001 - user code
-        return f"<no message: {type(error).__name__}.__str__ raised {type(second).__name__}>"
-
-
-def bounded(message: str) -> str:
-    """At most the first 10,000 characters, and how many there were."""
-    if len(message) <= MAX_MESSAGE:
-        return message
-    return f"{message[:MAX_MESSAGE]}... (cut; {len(message):,} characters in all)"
+    return [kind, type(error).__name__, message, frames, mark, duration_s, _pickled(error, message)]
 
 
 def frames_of(traceback: TracebackType | None, skip: int) -> tuple[tuple[str, int, str], ...]:
@@ -52,7 +38,7 @@ def _pickled(error: BaseException, message: str) -> bytes | None:
         return None
     try:
         data = pickle.dumps(error, 5)
-    except Exception:  # noqa: BLE001 - user code
+    except (Exception, SystemExit):  # noqa: BLE001 - user code
         return None
     return data if len(data) <= _MAX_ERROR_BYTES else None
 

@@ -28,7 +28,8 @@ DEADLINE = 3
 PHASE = 4
 """RUNNING while an input is read, computed or packed; else the worker waits or sends."""
 CONDEMNED = 5
-"""1 if the parent wants the worker to end because time is up (written by the parent; taken back by ``pulse``)."""
+"""One more than the position of the input whose time is up, so that a signal which comes late does not hit the next
+(written by the parent; taken back by ``pulse``); NOBODY if there is none."""
 
 WAITING = 0.0
 RUNNING = 1.0
@@ -36,6 +37,7 @@ SENDING = 2.0
 LEAVING = 3.0
 """The worker ends by itself, with everything delivered that it had finished."""
 
+NOBODY = 0.0
 NO_INPUT = -1.0
 NO_MARK = -1.0
 _BYTES = 64
@@ -87,4 +89,4 @@ def clear_slot(slot: Slot) -> None:
     slot[MARK] = NO_MARK
     slot[DEADLINE] = inf
     slot[PHASE] = WAITING
-    slot[CONDEMNED] = 0.0
+    slot[CONDEMNED] = NOBODY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
@@ -16,17 +17,23 @@ class Staff:
 
     def __init__(self, make_team: Callable[[], Team]) -> None:
         self._make_team = make_team
+        self._inside = 0  # guarded by the lock, like the idle teams
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pid = os.getpid()
         self._lock = Lock()
-        self._inside = 0  # guarded by the lock, like the next
         self._idle: list[Team] = []
 
     def enter(self) -> None:
         """From here on teams are kept."""
+        self._notice_fork()
         with self._lock:
             self._inside += 1
 
     def leave(self) -> None:
         """The last one to leave ends the workers."""
+        self._notice_fork()
         with self._lock:
             self._inside -= 1
             teams = [] if self._inside else self._idle[:]
@@ -37,6 +44,7 @@ class Staff:
     @contextmanager
     def borrow(self) -> Generator[Team, None, None]:
         """A team for one stream; it is closed afterwards unless it is kept."""
+        self._notice_fork()
         with self._lock:
             team = self._idle.pop() if self._idle else self._make_team()
         _teams.add(team)
@@ -45,6 +53,11 @@ class Staff:
         finally:
             if not self._keeps(team):
                 team.close()
+
+    def _notice_fork(self) -> None:
+        """In a forked child: the teams are the parent's, and another thread may have had the lock."""
+        if self._pid != os.getpid():
+            self._clear()
 
     def _keeps(self, team: Team) -> bool:
         with self._lock:

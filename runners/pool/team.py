@@ -57,6 +57,10 @@ class Team:
     def _start(self) -> Member:
         try:
             member = Member(self._method or default_start_method(), self._settings)
+        except AssertionError as error:  # what multiprocessing says of a daemonic process, such as a Pool's worker
+            raise RunnerError(
+                f"cannot start a worker process here: {error}; use ThreadRunner in such a process"
+            ) from error
         except (OSError, EOFError) as error:
             raise RunnerError(f"cannot start a worker process: {error}; try a smaller max_workers") from error
         self.members.append(member)

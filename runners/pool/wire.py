@@ -48,9 +48,6 @@ LARGE = 65_536
 RAW = 1024
 """From this size on, in bytes, ``bytes`` are no part of a pickle."""
 
-FEW = 8
-"""A head of so many entries is pickled at once: to hand its pieces over takes longer than to copy them."""
-
 MAX_PARTS = 256
 """How many pieces one system call takes."""
 
@@ -107,7 +104,7 @@ class Packer:
             self._pickler.dump(value)
             raw = [_steady(buffer.raw()) for buffer in self._buffers]
             sealed = self._parts[:]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Unreadable from error
         finally:
             self._parts.clear()
@@ -168,10 +165,7 @@ def to_parts(
     The body goes into ``arena`` if it may; ``read`` is how many frames with bodies have been read here.
     """
     head_parts: list[Part] = []
-    if len(head) <= FEW:
-        head_parts.append(pickle.dumps(head, 5))
-    else:
-        pickle.Pickler(_Sink(head_parts), 5).dump(head)
+    pickle.Pickler(_Sink(head_parts), 5).dump(head)
     flags = _ALL_PLAIN if all_plain else _HAS_BUFFERS if _any_buffers(head) else 0
     sizes = sum(map(len, head_parts)), sum(map(len, body))
     place = NOWHERE if arena is None else arena.place(body, 0 if flags & _HAS_BUFFERS else sizes[1])

@@ -64,6 +64,8 @@ FLUSH_S = 0.001
 """Results leave after this much work, in seconds: what a crash can make run again."""
 HOLD_S = 0.1
 """Finished results wait at most this long, in seconds, behind an input that is still running."""
+EXIT_NO_MEMORY = 72
+"""Exit code of a worker that has too little memory to read an input or to send a result."""
 LIGHT = PLAIN - {bytes}
 """Types whose instances are never sealed."""
 EXIT_UNREACHABLE = 71
@@ -93,6 +95,8 @@ def main(settings: Settings, sock: socket, slot: Slot, parent: int, hangup: int)
     gc.freeze()
     try:
         worker.serve()
+    except MemoryError:
+        os._exit(EXIT_NO_MEMORY)
     except (OSError, ValueError):
         # The connection is unusable (the function closed it), or this is a process that the function forked.
         os._exit(EXIT_UNREACHABLE)
@@ -219,7 +223,7 @@ class _Worker:
             return sum(entry) >= LARGE or self.outbox.body_size >= MAX_BYTES
 
     def add_failure(self, error: BaseException, start: float) -> None:
-        if isinstance(error, Condemned) or self.slot[CONDEMNED]:
+        if isinstance(error, Condemned) or self.is_condemned():
             raise Condemned
         kind, cause, skip = "error", error, 1
         if isinstance(error, Unreadable) and error.__cause__ is not None:
@@ -247,6 +251,8 @@ class _Worker:
                 self.send_outbox(0.0)
             except (OSError, ValueError):
                 pass  # the main thread will find out at the right input
+            except MemoryError:  # they are gone, and run again
+                os._exit(EXIT_NO_MEMORY)
             finally:
                 self.sending.release()
 
@@ -260,8 +266,12 @@ class _Worker:
 
     def end_if_condemned(self, signum: int, frame: object) -> None:
         """A SIGTERM to a whole process group is the parent's to handle; one after our time is up is for us."""
-        if self.slot[CONDEMNED] and self.slot[PHASE] == RUNNING and not self.sending.locked():
+        if self.is_condemned() and self.slot[PHASE] == RUNNING and not self.sending.locked():
             limit.tell()
+
+    def is_condemned(self) -> bool:
+        """Whether the time of the current input is up; that of an earlier one may have been."""
+        return self.slot[CONDEMNED] == self.slot[POSITION] + 1.0
 
     def leave(self, phase: float = SENDING) -> None:
         """Time is up, or was: what is finished still leaves, then the process ends."""
@@ -272,6 +282,10 @@ class _Worker:
     def abandon(self) -> None:
         """In a process that the function forked: it is not the worker, whatever it goes on to do."""
         limit.serve(None)
+        if signal.getsignal(signal.SIGTERM) == self.end_if_condemned:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is ignore:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self.sock.close()
         self.slot.release()
         self.arena.memory.release()

@@ -149,7 +149,17 @@ def test_a_function_that_cannot_be_pickled_is_refused_before_anything_starts(fun
 
 @pytest.mark.parametrize(
     "settings",
-    [{"max_workers": 0}, {"start_method": "thread"}, {"timeout": 0}, {"crash_retries": -1}, {"max_memory": 0}],
+    [
+        {"max_workers": 0},
+        {"start_method": "thread"},
+        {"timeout": 0},
+        {"timeout": "3"},
+        {"crash_retries": -1},
+        {"crash_retries": 1.5},
+        {"max_memory": 0},
+        {"max_memory": 1e9},
+        {"max_memory": 2**80},
+    ],
     ids=str,
 )
 def test_settings_that_make_no_sense_are_refused_by_name(settings: Any) -> None:

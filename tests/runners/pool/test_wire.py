@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runners.message import MAX_MESSAGE, bounded
 from runners.pool.arena import MIN_BYTES, NOWHERE, Arena
 from runners.pool.batch import pack, to_batch
-from runners.pool.records import MAX_MESSAGE, bounded, to_record, unpickled_error
+from runners.pool.records import to_record, unpickled_error
 from runners.pool.slot import POSITION, arenas_behind, create_slot, open_slot
 from runners.pool.wire import RESULTS, Frame, Inbox, send_all, to_parts
 from tests.runners import faults

@@ -1,0 +1,281 @@
+"""What comes at an odd moment or in an odd shape, and must not cost more than the input it belongs to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from runners import AsyncRunner, ExecutorRunner, ProcessRunner, RunnerError, SequentialRunner, ThreadRunner
+from runners.pool.member import Member
+from runners.protocol import Runner
+from tests.runners.processes import nothing_left_behind
+
+MAKERS: dict[str, Any] = {
+    "sequential": SequentialRunner,
+    "thread": partial(ThreadRunner, 2),
+    "async": AsyncRunner,
+    "process": partial(ProcessRunner, 2),
+    "executor": partial(ExecutorRunner, partial(ProcessPoolExecutor, 2)),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def runner(request: Any) -> Runner:
+    made: Runner = MAKERS[request.param]()
+    return made
+
+
+# ---- workers that die while nobody looks ----
+
+
+def own_number(_: int) -> int:
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_the_last_worker_dies_with_nothing_to_do_while_the_consumer_is_busy() -> None:
+    ended: dict[int, int] = {}
+    for position, result in ProcessRunner(1).stream(own_number, range(10)):
+        ended[position] = result.unwrap()
+        if position == 3:
+            os.kill(ended[3], signal.SIGKILL)
+            time.sleep(0.3)
+
+    assert sorted(ended) == list(range(10))
+    assert len(set(ended.values())) == 2
+
+
+def end_a_moment_later(value: int) -> int:
+    if value == 3:
+        Timer(0.01, os._exit, (3,)).start()
+    return value
+
+
+def test_a_worker_that_ends_after_its_input_loses_none_of_those_to_come() -> None:
+    outcomes: dict[int, str] = {}
+    for position, result in ProcessRunner(1).stream(end_a_moment_later, range(10)):
+        outcomes[position] = type(result).__name__
+        time.sleep(0.03)
+
+    assert sorted(outcomes) == list(range(10))
+    assert outcomes[3] == "Success"
+
+
+# ---- limits ----
+
+
+def take(slow: frozenset[int], value: int) -> int:
+    time.sleep(0.0512 if value in slow else 0.0004)
+    return value
+
+
+def test_a_signal_that_comes_late_does_not_hit_the_next_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(member: Member, number: int, send: Any = Member._signal) -> None:
+        time.sleep(0.0025 if number == signal.SIGTERM else 0.0)
+        send(member, number)
+
+    monkeypatch.setattr(Member, "_signal", late)
+    slow = frozenset(range(10, 300, 25))
+    ended = dict(ProcessRunner(2, timeout=0.05).stream(partial(take, slow), range(300)))
+
+    blamed = {position: result.failure() for position, result in ended.items() if type(result).__name__ == "Failure"}
+    assert sorted(ended) == list(range(300))
+    assert {position for position, crash in blamed.items() if crash.kind == "crash"} <= slow
+    assert {position for position in blamed if position not in slow and blamed[position].duration_s < 0.05} == set()
+
+
+BIG: list[str] = []
+
+
+def starve_while_results_wait(value: int) -> object:
+    """Leave no memory for the thread that sends what is finished, and keep the main one busy."""
+    BIG[:] = BIG or ["y" * (70 << 20)]
+    if value == 198:
+        time.sleep(0.0015)
+    if value == 199:
+        return BIG[0]
+    if value == 200:
+        held: list[bytearray] = []
+        try:
+            while True:
+                held.append(bytearray(1 << 16))
+        except MemoryError:
+            pass
+        time.sleep(0.4)
+    return value
+
+
+def test_a_worker_without_memory_to_send_results_ends_and_the_run_goes_on() -> None:
+    with nothing_left_behind():
+        ended = dict(ProcessRunner(1, "fork", max_memory=200 << 20).stream(starve_while_results_wait, range(400)))
+
+    assert sorted(ended) == list(range(400))
+    failed = {position for position, result in ended.items() if type(result).__name__ == "Failure"}
+    assert failed <= {199, 200}
+
+
+def test_an_input_that_does_not_fit_into_a_workers_memory_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    ended = dict(ProcessRunner(1, max_memory=30 << 20).stream(len, [b"1", bytes(50 << 20), b"22"]))
+
+    assert (ended[0].unwrap(), ended[2].unwrap()) == (1, 2)
+    assert "too little memory" in ended[1].failure().message
+    assert capfd.readouterr().err == ""
+
+
+# ---- forks ----
+
+
+def first_of_three(_: int) -> int:
+    """The pool ends its workers by SIGTERM, while they sleep."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return next(pool.imap_unordered(sleep_unless_first, range(3)))
+
+
+def sleep_unless_first(value: int) -> int:
+    if value:
+        time.sleep(20)
+    return value
+
+
+def test_what_a_function_forks_can_be_ended_as_ever() -> None:
+    with nothing_left_behind():
+        assert ProcessRunner(1, "fork", timeout=10).run(first_of_three, [0]) == [0]
+
+
+HELD = """
+import os
+from runners import {name}
+with {name}(2) as runner:
+    assert runner.run(abs, [-1, 2]) == [1, 2]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if runner.run(abs, range(-5, 0)) == [5, 4, 3, 2, 1] else 1)
+    print(os.waitpid(child, 0)[1], runner.run(abs, [-3]))
+"""
+
+
+@pytest.mark.parametrize("name", ["ThreadRunner", "ProcessRunner", "AsyncRunner"])
+def test_a_runner_that_is_held_open_works_in_a_forked_child_too(name: str) -> None:
+    command = [sys.executable, "-c", HELD.format(name=name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (done.stdout, done.stderr) == ("0 [3]\n", "")
+
+
+def run_in_a_daemon(_: int) -> str:
+    try:
+        return str(ProcessRunner(1, "fork").run(abs, [-1]))
+    except RunnerError as error:
+        return str(error)
+
+
+def test_a_process_that_may_have_no_children_is_told_so() -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert "use ThreadRunner in such a process" in pool.apply(run_in_a_daemon, (0,))
+
+
+# ---- inputs ----
+
+
+class Bar:
+    """A progress bar around a generator, as tqdm makes one: there is a length, and it is None."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((-1, 2))
+
+    def __len__(self) -> Any:
+        return None
+
+
+def test_inputs_that_do_not_know_their_length_after_all(runner: Runner) -> None:
+    assert runner.run(abs, Bar()) == [1, 2]
+
+
+class Leaving:
+    """Pickling it would end the process."""
+
+    def __reduce__(self) -> Any:
+        raise SystemExit(5)
+
+
+@pytest.mark.parametrize("name", ["process", "executor"])
+def test_an_input_whose_pickling_exits_costs_itself_only(name: str) -> None:
+    ended = dict(MAKERS[name]().stream(type, [1, Leaving(), 3]))
+
+    assert (ended[0].unwrap(), ended[2].unwrap()) == (int, int)
+    assert (ended[1].failure().kind, ended[1].failure().exception) == ("invalid", "SystemExit")
+
+
+def broken_off() -> Iterator[int]:
+    yield from (-1, -2)
+    raise SystemExit(7)
+
+
+@pytest.mark.parametrize("name", ["sequential", "process", "executor"])
+def test_inputs_that_exit_cost_none_of_those_before(name: str) -> None:
+    ended: list[int] = []
+    with pytest.raises(SystemExit, match="7"):
+        ended.extend(result.unwrap() for _, result in MAKERS[name]().stream(abs, broken_off()))
+
+    assert sorted(ended) == [1, 2]
+
+
+# ---- exceptions: the same on every runner ----
+
+
+class Text(str):
+    """A text that another process does not know."""
+
+    __slots__ = ()
+
+
+class Odd(Exception):
+    """``how`` says what goes wrong when somebody looks at it."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+    def __str__(self) -> str:
+        if self.how == "exits":
+            raise SystemExit(3)
+        if self.how == "raises":
+            raise ValueError("no")
+        return type("Local", (Text,), {})("odd") if self.how == "gives a text of its own" else "odd"
+
+    def __reduce__(self) -> Any:
+        if self.how == "cannot be pickled":
+            raise SystemExit(4)
+        return super().__reduce__()
+
+
+def raise_odd(how: str) -> None:
+    raise Odd(how)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("exits", "<no message: Odd.__str__ raised SystemExit>"),
+        ("raises", "<no message: Odd.__str__ raised ValueError>"),
+        ("gives a text of its own", "odd"),
+        ("cannot be pickled", "odd"),
+    ],
+)
+def test_an_odd_exception_is_told_alike_everywhere(runner: Runner, how: str, message: str) -> None:
+    ended = dict(runner.stream(raise_odd, [how, how]))
+
+    for result in ended.values():
+        crash = result.failure()
+        assert (crash.kind, crash.exception, crash.message, type(crash.message)) == ("error", "Odd", message, str)
