@@ -99,7 +99,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 class BadPayload(ValueError):
-    """Why a payload cannot be gone on from; inside this module only."""
+    """Why a payload cannot be gone on from. ``decide`` makes a refusal of it."""
 
 
 def decide(
@@ -116,11 +116,9 @@ def decide(
     if item.payload is None:
         return from_the_first(item)
     try:
-        payload = read_payload(item.payload)
+        payload = read_payload(item.payload, retries)
         if isinstance(payload, Completed):
             return _of_completed(pipeline, item, payload, rules, code)
-        if isinstance(item.payload, Mapping) and "retry_count" not in item.payload:
-            payload = msgspec.structs.replace(payload, retry_count=retries)
         if not payload.step or payload.step in RESERVED:
             return _quarantined(item, payload, rules) or Run(
                 0, item.data, f"{payload.message or 'the payload names no step'}: from the first step", payload
@@ -137,8 +135,11 @@ def from_the_first(item: ProcessorInput[Any]) -> Run:
     return Run(0, item.data, "no payload: from the first step")
 
 
-def read_payload(given: Any) -> Payload | Completed[Any]:
-    """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary."""
+def read_payload(given: Any, retries: int = 0) -> Payload | Completed[Any]:
+    """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary.
+
+    ``retries`` is the count of a dictionary that has none; ``BadPayload`` for anything else.
+    """
     if _is_read(given):
         return given
     if isinstance(given, Unreadable):
@@ -147,15 +148,20 @@ def read_payload(given: Any) -> Payload | Completed[Any]:
         cure = "; read it first: json.loads(payload)" if isinstance(given, str | bytes) else ""
         told = f"{type(given).__name__} {quoted(given, 80)}{cure}"
         raise BadPayload(f"$: a payload is a dictionary with 'step' and 'data', got {told}")
-    fields: dict[str, Any] = dict(cast("Mapping[str, Any]", given))
-    completed = fields.get("status") == "completed"
-    if not completed and not fields.get("step"):
-        return Payload(step="")
+    try:
+        fields: dict[str, Any] = dict(cast("Mapping[str, Any]", given))
+        completed, has_step = bool(fields.get("status") == "completed"), bool(fields.get("step"))
+    except Exception as error:  # a mapping of the caller's, and what is in it, may raise anything
+        raise BadPayload(f"$: the payload cannot be looked into: {quoted(error, 200)}") from error
+    if not completed and not has_step:
+        return Payload(step="", retry_count=retries)
     if not completed and "data" not in fields:
         cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
         raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
     try:
-        return msgspec.convert(fields, Completed[Any]) if completed else msgspec.convert(fields, Payload)
+        if completed:
+            return msgspec.convert(fields, Completed[Any])
+        return msgspec.convert({"retry_count": retries, **fields}, Payload)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"the payload is malformed: {error}") from error
 

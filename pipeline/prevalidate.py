@@ -60,6 +60,8 @@ class Prevalidation:
         ids = [*map(_id_of, items)]
         return (
             {str}.issuperset(map(type, ids))
+            and _TEXT_OR_NONE.issuperset(map(type, map(_account_of, items)))
+            and _TEXT_OR_NONE.issuperset(map(type, map(_case_of, items)))
             and len(set(ids)) == len(ids)
             and all(ids)
             and READ_ONCE.isdisjoint(map(type, map(_data_of, items)))
@@ -73,6 +75,9 @@ def _all_of(name: str, items: Sequence[object]) -> Iterator[object]:
 
 _data_of: Callable[[object], object] = attrgetter("data")
 _id_of: Callable[[object], object] = attrgetter("input_id")  # which a type checker takes for a text
+_account_of: Callable[[object], object] = attrgetter("account_id")
+_case_of: Callable[[object], object] = attrgetter("underwriting_id")
+_TEXT_OR_NONE: frozenset[type] = frozenset({str, type(None)})
 
 
 def no_input(item: object) -> str | None:
@@ -86,6 +91,9 @@ def no_input(item: object) -> str | None:
     input_id = _id_of(item)
     if not isinstance(input_id, str) or not input_id:
         return f"input_id must be a text that is not empty, got {quoted(input_id)}"
+    for name, given in (("account_id", _account_of(item)), ("underwriting_id", _case_of(item))):
+        if given is not None and not isinstance(given, str):
+            return f"{name} must be a text, or None, got {quoted(given)}"
     if type(item.data) in READ_ONCE:
         return "data is a generator, which can be read only once: a retry would find it empty; give a list"
     return None

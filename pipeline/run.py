@@ -271,7 +271,7 @@ class RunInProgress:
 
     def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
         """An input that was not dispatched before the run stopped."""
-        return not_reached(place, item, self.again.kept, self.stopped)
+        return not_reached(place, item, self.again.kept, self.stopped, self.context.retry_count)
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""

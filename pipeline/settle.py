@@ -17,7 +17,7 @@ from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
 from pipeline.guard import STOPPED
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import Code, Keep, Park, Refuse, Run, Skip
+from pipeline.plan import BadPayload, Code, Keep, Park, Refuse, Run, Skip, read_payload
 from pipeline.prevalidate import no_input, offender
 from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace
@@ -234,19 +234,29 @@ def as_given(dispatched: Dispatched, stop: Stop) -> Dispatched:
 
 
 def not_reached(
-    place: int, item: ProcessorInput[Any], kept: Mapping[str, Outcome[Any]], stopped: str | None
+    place: int, item: ProcessorInput[Any], kept: Mapping[str, Outcome[Any]], stopped: str | None, retries: int = 0
 ) -> Arrival:
-    """An input that was not dispatched before the run was ``stopped``; what is no input at all fails all the same."""
+    """An input that was not dispatched before the run was ``stopped``; what is no input at all fails all the same.
+
+    ``retries`` is the lineage's count, for a payload that has none of its own.
+    """
     problem = no_input(item)
     if problem:
         return Arrival(place, item, offender(item, problem))
     earlier = kept.get(item.input_id)
     if earlier is not None:
         return Arrival(place, item, earlier, kept=True)
-    payload = item.payload if isinstance(item.payload, Payload) else None
-    return Arrival(
-        place, item, NotRun(input_id=item.input_id, reason=stopped or "the run ended early", payload=payload)
-    )
+    reason = stopped or "the run ended early"
+    return Arrival(place, item, NotRun(input_id=item.input_id, reason=reason, payload=_brought(item.payload, retries)))
+
+
+def _brought(given: Any, retries: int) -> Payload | None:
+    """Where an input that was not reached goes on, if it brought that and it can be read."""
+    try:
+        payload = None if given is None else read_payload(given, retries)
+    except BadPayload:
+        return None
+    return payload if isinstance(payload, Payload) else None
 
 
 def without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import replace
-from typing_extensions import TypeIs
 
+from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS
-from pipeline.journal.stored import Code, Stored
+from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
 from pipeline.model import Completed, Outcome, Payload, ProcessorInput
+from pipeline.plan import BadPayload, read_payload
+from pipeline.step import RESERVED
 
 AT_A_TIME = 1_000
 """Inputs that are encoded at a time when a run begins."""
@@ -28,10 +31,11 @@ class Admission:
     touch. ``slots`` are those that inputs of a resumed batch have, by their places in this run.
     """
 
-    def __init__(self, journal: Journal, stored: Stored, code: Code, waiting: Waiting) -> None:
+    def __init__(self, journal: Journal, stored: Stored, detail: RunDetail, waiting: Waiting) -> None:
         self.journal = journal
         self.stored = stored
-        self.code = code
+        self.code: Code = detail.code
+        self.retries: int = detail.context.retry_count
         self.waiting = waiting
         self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
@@ -94,8 +98,25 @@ class Admission:
         row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.code)
         if row is not None:
             self.waiting.brought(row)
-        elif _is_known(payload := item.payload):
+        elif (payload := self._given(item)) is not None:
             self.waiting.brought(self.stored.given_row(number, self.lease.run, payload, self.code))
+
+    def _given(self, item: ProcessorInput[Any]) -> Payload | Completed[Any] | None:
+        """The payload that an input brought with it, if it can be read; if not, the run says so."""
+        try:
+            return None if item.payload is None else read_payload(item.payload, self.retries)
+        except BadPayload:
+            return None
+
+    def can_go_on(self, number: int, item: ProcessorInput[Any]) -> bool:
+        """Whether there is something to go on with: what the input brought, or what an earlier run of it recorded."""
+        if self._given(item) is not None:
+            return True
+        try:
+            row = None if self.memory is None else self.journal.outcome(number)
+        except JournalDamaged:  # which the run has told
+            return True
+        return row is not None and row.step not in RESERVED
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
         """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""
@@ -118,8 +139,12 @@ class Admission:
 
 def is_input(item: object) -> bool:
     """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
-    return isinstance(getattr(item, "input_id", None), str) and isinstance(item, ProcessorInput)
+    if not isinstance(item, _INPUT):
+        return False
+    input_id, account_id, underwriting_id = _ids_of(item)
+    return isinstance(input_id, str) and isinstance(account_id, _TEXT) and isinstance(underwriting_id, _TEXT)
 
 
-def _is_known(payload: object) -> TypeIs[Payload | Completed[Any]]:
-    return isinstance(payload, Payload | Completed)
+_ids_of: Callable[[object], tuple[object, object, object]] = attrgetter("input_id", "account_id", "underwriting_id")
+_INPUT: type = ProcessorInput  # of which a type checker would know that its ids are texts
+_TEXT: tuple[type, type] = (str, type(None))

@@ -48,7 +48,7 @@ class Recorder:
         self.keeps_steps: bool = journal.durability == "step" and not _meets(stored.pipeline)
         self.steps: Checkpoints | None = None
         self.waiting: Waiting = Waiting(is_first=not self.keeps_steps)
-        self.admission: Admission = Admission(journal, stored, detail.code, self.waiting)
+        self.admission: Admission = Admission(journal, stored, detail, self.waiting)
         self.held: list[Any] = []
         self.committed_at: float = monotonic()
         self.finished: bool = False
@@ -158,9 +158,9 @@ class Recorder:
             return None
         if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
-        if self.admission.memory is not None and arrival.item.payload is None and _is_refused(arrival.outcome):
-            return None  # what was recalled stays as it is: a later version may be able to go on with it
         number, before = self.admission.number(arrival.place), None
+        if _is_refused(arrival.outcome) and self.admission.can_go_on(number, arrival.item):
+            return None  # nothing ran, so that stays as it is: the right processor may be able to go on with it
         if self.steps is not None:
             if isinstance(arrival.outcome, Succeeded) and self.stored.pipeline[-1].checkpoint:
                 return None  # its last step has written it
@@ -245,4 +245,5 @@ def _nothing() -> None:
 
 
 def _is_refused(outcome: Outcome[Any]) -> bool:
-    return isinstance(outcome, Failed) and outcome.step == "resume"
+    """Whether the input failed without a step of it having run."""
+    return isinstance(outcome, Failed) and outcome.step in ("resume", "prevalidation")

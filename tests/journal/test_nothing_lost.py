@@ -1,0 +1,343 @@
+"""What is recorded of an input, or was brought with it, stays there until something ran that knows better."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, step
+from pipeline.journal import SqliteJournal
+from pipeline.journal.sql import SqlJournal
+from tests.journal.roster import Store
+
+ran: list[tuple[str, Any]] = []
+broken: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+    broken.clear()
+
+
+@step("a")
+def a(value: int) -> int:
+    ran.append(("a", value))
+    return value + 1
+
+
+@step("b")
+def b(value: int) -> int:
+    ran.append(("b", value))
+    if value in broken:
+        raise ValueError(f"{value} is broken")
+    return value * 10
+
+
+def processor(journal: Any, account_id: str | None = "acc", **options: Any) -> Processor[int, int, Any]:
+    return Processor(name="p", pipeline=a >> b, account_id=account_id, journal=journal, **options)
+
+
+def inputs(*values: int, **options: Any) -> list[ProcessorInput[int]]:
+    return [ProcessorInput(input_id=str(value), account_id="acc", data=value, **options) for value in values]
+
+
+def kinds(outcomes: Iterable[object]) -> list[str]:
+    return [type(outcome).__name__ for outcome in outcomes]
+
+
+# refused: nothing ran
+
+
+@pytest.mark.parametrize("prevalidation", ["abort", "isolate"])
+def test_a_resume_for_another_account_leaves_every_success_and_payload(journal: Any, prevalidation: Any) -> None:
+    broken.add(3)
+    processor(journal).execute(inputs(0, 1, 2))
+    broken.clear()
+    ran.clear()
+
+    wrong = processor(journal, "acc2", prevalidation=prevalidation).resume()
+    again = processor(journal).resume()
+
+    assert {failed.step for failed in wrong.failed} == {"prevalidation"}
+    assert kinds(again.outcomes) == ["Skipped", "Skipped", "Succeeded"]
+    assert ran == [("b", 3)]
+
+
+def test_a_stream_for_another_account_leaves_every_success_and_payload(journal: Any) -> None:
+    broken.add(3)
+    first = processor(journal).execute(inputs(0, 1, 2))
+    broken.clear()
+    ran.clear()
+
+    context = ExecutionContext(previous_run_id=first.run_id)
+    wrong = list(processor(journal, "acc2").stream(inputs(0, 1, 2), context=context))
+    again = processor(journal).resume()
+
+    assert kinds(wrong) == ["Failed"] * 3
+    assert kinds(again.outcomes) == ["Skipped", "Skipped", "Succeeded"]
+    assert ran == [("b", 3)]
+
+
+def test_a_retry_for_another_account_leaves_what_its_inputs_brought(journal: Any) -> None:
+    broken.add(3)
+    first = processor(None).execute(inputs(1, 2))
+    broken.clear()
+    ran.clear()
+
+    processor(journal, "acc2").retry(first)
+    again = processor(journal).resume()
+
+    assert kinds(again.outcomes) == ["Skipped", "Succeeded"]
+    assert ran == [("b", 3)]
+
+
+def test_an_input_that_joins_and_does_not_belong_is_recorded_as_that(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1))
+    stranger = ProcessorInput(input_id="2", account_id="acc2", data=2)
+
+    context = ExecutionContext(previous_run_id=first.run_id)
+    second = processor(journal, prevalidation="isolate").execute([*inputs(1), stranger], context=context)
+    plan = processor(journal, "acc2").plan(second.run_id, only=lambda failed: failed.step == "prevalidation")
+
+    assert [item.action for item in plan if item.input_id == "2"] != ["keep"]
+
+
+def other_code(journal: Any) -> Processor[int, int, Any]:
+    changed = a.replace(version="2") >> b
+    return Processor(name="p", pipeline=changed, journal=journal, on_code_change="error")
+
+
+@pytest.mark.parametrize("value", [1, 2])
+def test_a_retry_that_other_code_refuses_leaves_what_is_recorded(journal: Any, value: int) -> None:
+    broken.add(3)
+    first = processor(journal, None).execute(inputs(value))
+    broken.clear()
+    ran.clear()
+
+    refused = other_code(journal).retry(first)
+    again = processor(journal, None).resume()
+
+    assert [failed.step for failed in refused.failed] == ["resume"]
+    assert kinds(again.outcomes) == (["Skipped"] if value == 1 else ["Succeeded"])
+    assert ran == ([] if value == 1 else [("b", 3)])
+
+
+def test_a_retry_that_other_code_refuses_leaves_what_its_inputs_brought(journal: Any) -> None:
+    broken.add(3)
+    first = processor(None, None).execute(inputs(1, 2))
+    broken.clear()
+    ran.clear()
+
+    refused = other_code(journal).retry(first)
+    again = processor(journal, None).resume()
+
+    assert [failed.step for failed in refused.failed] == ["resume", "resume"]
+    assert kinds(again.outcomes) == ["Skipped", "Succeeded"]
+    assert ran == [("b", 3)]
+
+
+def test_a_retry_that_other_data_refuses_leaves_what_is_recorded(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1))
+    ran.clear()
+    (done,) = first.retry_inputs()
+    changed = ProcessorInput(input_id="1", account_id="acc", data=5, payload=done.payload)
+
+    context = ExecutionContext(previous_run_id=first.run_id)
+    refused = processor(journal, on_input_change="error").execute([changed], context=context)
+    again = processor(journal).execute(inputs(1), context=context)
+
+    assert [failed.step for failed in refused.failed] == ["resume"]
+    assert [type(outcome) for outcome in again.outcomes] == [Skipped]
+    assert ran == []
+
+
+# brought as a plain dictionary
+
+
+STOPPED = {"step": "b", "exception": "E", "message": "m", "data": 6}
+DONE = {"status": "completed", "output": 70}
+
+
+def test_a_dictionary_that_a_run_did_not_reach_is_gone_on_with(journal: Any) -> None:
+    broken.add(0)
+    first = processor(journal, fail_fast=True).execute(
+        [*inputs(7, payload={**STOPPED, "data": 0}), *inputs(5, payload=STOPPED), *inputs(6, payload=DONE)]
+    )
+    broken.clear()
+    ran.clear()
+
+    plan = list(processor(journal).plan(first.run_id))
+    again = processor(journal).resume()
+
+    assert [(item.action, item.steps) for item in plan] == [("run", ("b",)), ("run", ("b",)), ("skip", ())]
+    assert [outcome.output for outcome in again.outcomes if isinstance(outcome, Succeeded | Skipped)] == [0, 60, 70]
+    assert ran == [("b", 0), ("b", 6)]
+
+
+def test_the_outcome_of_an_input_that_was_not_reached_has_its_dictionary() -> None:
+    broken.add(0)
+    result = processor(None, fail_fast=True).execute(
+        [*inputs(7, payload={**STOPPED, "data": 0}), *inputs(5, payload=STOPPED), *inputs(6, payload={"step": "b"})]
+    )
+
+    _, reached, malformed = result.outcomes
+    assert reached.payload is not None  # type: ignore[union-attr]
+    assert reached.payload.as_document() == STOPPED  # type: ignore[union-attr]
+    assert malformed.payload is None  # type: ignore[union-attr]
+
+
+def test_a_dictionary_counts_the_resumes_of_its_lineage_in_the_journal_too(journal: Any) -> None:
+    broken.add(0)
+    lineage = ExecutionContext(retry_count=3)
+    first = processor(journal, fail_fast=True).execute(
+        [*inputs(7, payload={**STOPPED, "data": 0}), *inputs(5, payload=STOPPED)], context=lineage
+    )
+
+    plan = list(processor(journal, max_attempts=2).plan(first.run_id))
+
+    assert [item.action for item in plan] == ["park", "park"]
+
+
+class Odd(dict[str, Any]):
+    """A dictionary that cannot be looked into."""
+
+    def keys(self) -> Any:
+        raise OSError("the file is gone")
+
+    def __iter__(self) -> Any:
+        raise OSError("the file is gone")
+
+
+@pytest.mark.parametrize("bad", [{"step": "b"}, "text", 7, {**STOPPED, "message": 1}, Odd()])
+def test_a_payload_that_cannot_be_read_fails_its_input_alone(journal: Any, bad: Any) -> None:
+    for kept_in in (None, journal):
+        result = processor(kept_in).execute([*inputs(7, payload=bad), *inputs(5, payload=STOPPED)])
+
+        assert kinds(result.outcomes) == ["Failed", "Succeeded"]
+        assert result.failed[0].exception == "BadPayload"
+
+
+def test_a_payload_that_cannot_be_read_leaves_what_is_recorded(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1))
+    ran.clear()
+
+    context = ExecutionContext(previous_run_id=first.run_id)
+    refused = processor(journal).execute(inputs(1, payload={"step": "b"}), context=context)
+    again = processor(journal).resume()
+
+    assert [failed.exception for failed in refused.failed] == ["BadPayload"]
+    assert kinds(again.outcomes) == ["Skipped"]
+    assert ran == []
+
+
+@pytest.mark.parametrize("durability", ["input", "step"])
+def test_a_dictionary_in_a_stream_that_is_refused_is_gone_on_with(store: Store, durability: Any) -> None:
+    wrong = list(processor(store(durability), "acc2").stream([*inputs(5, payload=STOPPED), *inputs(6, payload=DONE)]))
+
+    again = processor(store(durability)).resume()
+
+    assert kinds(wrong) == ["Failed", "Failed"]
+    assert again.output == [60, 70]
+    assert ran == [("b", 6)]
+
+
+def killed_in_b(journal: SqlJournal) -> None:
+    @step("b")
+    def dies(value: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return value
+
+    Processor(name="p", pipeline=a >> dies, journal=journal).execute(inputs(5, payload=STOPPED))
+
+
+def test_a_dictionary_survives_a_kill_in_its_step(shared_store: Store) -> None:
+    program = multiprocessing.get_context("spawn").Process(target=killed_in_b, args=(shared_store(),))
+    program.start()
+    program.join(60)
+
+    again = processor(shared_store()).resume()
+
+    assert program.exitcode == -signal.SIGKILL
+    assert again.output == [60]
+    assert ran == [("b", 6)]
+
+
+# ids that are no texts
+
+
+@pytest.mark.parametrize("wrong", [7, b"x", object(), ["acc"]])
+@pytest.mark.parametrize("name", ["account_id", "underwriting_id"])
+@pytest.mark.parametrize("account_id", [None, "acc"])
+def test_an_id_that_is_no_text_is_its_inputs_own_failure(
+    journal: Any, name: str, wrong: Any, account_id: str | None
+) -> None:
+    given: Any = {"input_id": "x", "account_id": "acc", "data": 3, name: wrong}
+    items = [*inputs(1), ProcessorInput(**given)]
+
+    for kept_in in (None, journal):
+        aborted = processor(kept_in, account_id).execute(items)
+        isolated = processor(kept_in, account_id, prevalidation="isolate").execute(items)
+        streamed = list(processor(kept_in, account_id).stream(items))
+
+        assert kinds(aborted.outcomes) == ["NotRun", "Failed"]
+        assert kinds(isolated.outcomes) == kinds(streamed) == ["Succeeded", "Failed"]
+        (failed,) = isolated.failed
+        assert (failed.step, failed.kind) == ("prevalidation", "invalid")
+        assert failed.message.startswith(f"{name} must be a text, or None, got ")
+    assert processor(journal, account_id).resume().output == [20]
+
+
+@pytest.mark.parametrize("wrong", [7, b"x", ["doc"], ""])
+def test_an_input_id_that_is_no_text_is_its_inputs_own_failure(journal: Any, wrong: Any) -> None:
+    items = [*inputs(1), ProcessorInput(input_id=wrong, account_id="acc", data=3)]
+
+    for kept_in in (None, journal):
+        aborted = processor(kept_in).execute(items)
+        isolated = processor(kept_in, prevalidation="isolate").execute(items)
+        streamed = list(processor(kept_in).stream(items))
+
+        assert kinds(aborted.outcomes) == ["NotRun", "Failed"]
+        assert kinds(isolated.outcomes) == kinds(streamed) == ["Succeeded", "Failed"]
+        assert isolated.failed[0].message.startswith("input_id must be a text that is not empty, got ")
+
+
+# what a cipher leaves readable
+
+
+class Reversed:
+    def encrypt(self, data: bytes) -> bytes:
+        return data[::-1]
+
+    def decrypt(self, data: bytes) -> bytes:
+        return data[::-1]
+
+
+def test_a_cipher_seals_data_and_leaves_ids_messages_and_metadata_readable(tmp_path: Path) -> None:
+    @step("judge")
+    def judge(text: str) -> str:
+        if text == "data-of-the-second":
+            raise ValueError("told-by-the-exception")
+        return "output-of-the-first"
+
+    journal = SqliteJournal(tmp_path / "runs.db", cipher=Reversed())
+    items = [
+        ProcessorInput(input_id="id-of-one", account_id="its-account", underwriting_id="its-case", data=data)
+        for data in ("data-of-the-first",)
+    ] + [ProcessorInput(input_id="id-of-two", data="data-of-the-second")]
+    Processor(name="its-processor", pipeline=judge, journal=journal).execute(
+        items, context=ExecutionContext(execution_metadata={"desk": "its-metadata"})
+    )
+    journal.close()
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("runs.db*"))
+
+    sealed = ["data-of-the-first", "data-of-the-second", "output-of-the-first"]
+    clear = ["id-of-one", "its-account", "its-case", "its-processor", "judge", "told-by-the-exception", "its-metadata"]
+    assert [text for text in sealed if text.encode() in stored] == []
+    assert [text for text in clear if text.encode() not in stored] == []
