@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
 
 from pipeline import ExecutionContext, Processor, ProcessorInput, step, to_inputs
-from pipeline.errors import JournalError, RunFailed
+from pipeline.errors import JournalDamaged, JournalError, RunFailed
 from pipeline.journal import SqliteJournal, pages
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Change, Lease, Sync
@@ -110,7 +110,8 @@ class Machine:
     """A machine over its ``falls``: boots that did not come to the batch's end.
 
     ``repeated`` counts steps that ran again although what came of them was acknowledged, ``again`` the inputs that
-    ran again because it was not.
+    ran again because it was not. ``refused``: the file was damaged, which is told; that may only be where the power
+    was lost after a sync had failed, and ``sync="process"`` promised nothing for it.
     """
 
     def __init__(self, folder: Path, setting: Setting) -> None:
@@ -123,6 +124,7 @@ class Machine:
         self.executed: Counter[tuple[str, int]] = Counter()
         self.result: list[int] | None = None
         self.error: Exception | None = None
+        self.was_in_doubt = self.refused = False
 
     # a boot
 
@@ -144,6 +146,7 @@ class Machine:
         broken.clear()
         self.falls += not ended
         self._count(done)
+        self.was_in_doubt |= self.disk.is_in_doubt
         if choice is not None:
             self.disk = Disk(self.disk.after_power_cut(choice))
         return ended
@@ -167,7 +170,9 @@ class Machine:
     def _run(self, journal: NotingJournal) -> list[int]:
         numbers = Processor(name="numbers", pipeline=double >> add, journal=journal)
         found = journal.find("numbers")
-        if found is not None:
+        if found is None:
+            self._begin_anew(journal)
+        else:
             self._check(journal, found.batch)
             if self.setting.way == "batch":
                 return list(numbers.resume().output or ())
@@ -182,6 +187,12 @@ class Machine:
         acknowledged = {row.id % SLOTS for row in self.states[journal.acknowledged].rows.values()}
         assert int(outcome.input_id) in acknowledged, f"input {outcome.input_id} was handed out before it was durable"
         return int(getattr(outcome, "output", -1))
+
+    def _begin_anew(self, journal: NotingJournal) -> None:
+        """Nothing is there: never acknowledged, or gone with the power where only the process was to be survived."""
+        assert self.acknowledged == 0 or not self.setting.keeps_what_it_acknowledged
+        self.states[:] = [Noted({})]
+        journal.acknowledged = 0
 
     def _check(self, journal: NotingJournal, batch: int) -> None:
         """What is there is exactly what was there after one of the commits, at the earliest the last acknowledged."""
@@ -211,7 +222,12 @@ class Machine:
 
     def finish(self) -> None:
         """A boot without a fault: nothing was lost, nothing that was acknowledged ran again, the result is the same."""
-        assert self.boot(last=True), self.error
+        ended = self.boot(last=True)
+        if not ended and self.was_in_doubt and not self.setting.keeps_what_it_acknowledged:
+            assert isinstance(self.error, JournalDamaged)
+            self.refused = True
+            return
+        assert ended, self.error
         assert self.result == EXPECTED
         assert self.repeated == 0
         in_flight = INPUTS if self.setting.group_s else 1
@@ -222,19 +238,21 @@ class Figures:
     """What a campaign prints."""
 
     def __init__(self) -> None:
-        self.trials = self.falls = self.again = 0
+        self.trials = self.falls = self.again = self.refused = 0
         self.began = perf_counter()
 
     def add(self, machine: Machine) -> None:
         self.trials += 1
         self.falls += machine.falls
         self.again += machine.again
+        self.refused += machine.refused
 
     def __str__(self) -> str:
         rate = self.trials / (perf_counter() - self.began)
         return (
             f"{self.trials:,} trials, {self.falls:,} crashes, 0 lost, 0 repeated after they were acknowledged, "
-            f"{self.again:,} inputs in flight ran again, {rate:.0f} trials a second"
+            f"{self.again:,} inputs in flight ran again, {self.refused:,} files refused after a sync that failed, "
+            f"{rate:.0f} trials a second"
         )
 
 

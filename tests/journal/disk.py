@@ -132,6 +132,11 @@ class Disk:
         self.off = self.full = self.broken = False
         self.failed_at: int | None = None
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a sync has failed, and what it should have written may be lost for ever."""
+        return any(not certain for file in self.files.values() for _, certain in file.later)
+
     def after_power_cut(self, choice: Choice) -> dict[str, bytes]:
         """What the platter holds; a deletion may be undone."""
         ghosts = {name: file for name, file in self.deleted.items() if choice(Operation("delete", name)) is None}
