@@ -20,10 +20,11 @@ from typing import Any, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from pipeline.changes import output_type
 from pipeline.codec import CodecError, Registry, decode, encode
 from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
-from pipeline.model import Failed, FailureKind, Payload, ProcessorInput
+from pipeline.model import Completed, Failed, FailureKind, Payload, ProcessorInput
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
@@ -109,11 +110,18 @@ class DeadLetters(msgspec.Struct, frozen=True):
     def _resume(self, payload: Any, problems: list[str]) -> dict[str, Any]:
         """Where an input goes on that failed before its first step: what it had brought with it."""
         given: Any = payload.as_document() if isinstance(payload, Payload) else payload
+        if isinstance(payload, Completed):
+            return self._done(given, problems)
         if not isinstance(given, Mapping):
             return {"step": ""}
         fields = cast("Mapping[str, Any]", given)
         step = str(fields.get("step") or "")
         return {"step": step, "data": self._stored(fields.get("data"), self._declared(step, first=False), problems)}
+
+    def _done(self, done: Completed[Any], problems: list[str]) -> dict[str, Any]:
+        """An output that was refused, for a later version that may keep it."""
+        output = self._stored(done.output, output_type(self.pipeline, done.code), problems, otherwise=UNSET)
+        return {"step": ""} if output is UNSET else msgspec.to_builtins(msgspec.structs.replace(done, output=output))
 
     def _declared(self, step: str, first: bool) -> Any:
         """The type of what enters a step; anything, where there is no such step."""
@@ -158,8 +166,16 @@ class DeadLetters(msgspec.Struct, frozen=True):
             account_id=remains.account_id,
             underwriting_id=remains.underwriting_id,
             data=data,
-            payload=payload if has_entered and step else None,
+            payload=payload if has_entered and step else self._read_done(again),
         )
+
+    def _read_done(self, again: Mapping[str, Any]) -> Completed[Any] | None:
+        if again.get("status") != "completed":
+            return None
+        done = msgspec.convert(again, Completed[Any])
+        output = json.dumps(done.output).encode("ascii")
+        declared = output_type(self.pipeline, done.code)
+        return msgspec.structs.replace(done, output=decode(output, declared, registry=self.registry))
 
     def _entered(self, data: Any, index: int | None) -> Any:
         """What enters the step, as its type; what does not fit stays as it is, and the run says why."""

@@ -116,7 +116,10 @@ class BreakerClosed(Happening, frozen=True, kw_only=True):
 
 
 class CodeChanged(Happening, frozen=True, kw_only=True):
-    """An input goes on although the code of a step it had finished has changed since."""
+    """An input goes on, or keeps its output, although a step it had finished has other code since.
+
+    Told as well of a step that is new before the one where it goes on, which it did not run, or gone from there.
+    """
 
     input_id: str
     step: str

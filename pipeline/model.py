@@ -47,7 +47,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
     ``step``, ``exception``, ``message`` and ``data`` are the document's payload; the rest is for the resume:
     ``retry_count`` counts the resumes so far, ``input_fingerprint`` is of the input's ``data`` at that time,
-    ``code`` maps the names of the finished steps to the fingerprints of their code,
+    ``code`` maps the names of the steps there were, in order, to the fingerprints of their code,
     ``edited`` says that a person replaced ``data``,
     and ``checkpoint`` that the input did not fail: ``data`` is what the steps before returned when its run was cut off.
     """

@@ -3,7 +3,7 @@
 payload          decision
 ───────          ────────
 none, no step    Run from the first step
-Completed        Skip, unless the input changed
+Completed        Skip, or Run from the steps that were added behind it, unless the input or other steps changed
 a known step     Run from there with what entered it, as the step's declared type
                  Park, if it failed more resumes than ``max_attempts``
 anything else    Refuse: never a silent restart
@@ -18,6 +18,7 @@ import msgspec
 from typing_extensions import TypeIs
 
 from pipeline import codec, fingerprint
+from pipeline.changes import NOT_ITS_OUTPUT, Changes, Code, are, begins_with, since_done, since_stopped
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput
@@ -25,7 +26,6 @@ from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
 OnChange: TypeAlias = Literal["restart", "error", "resume"]
-Code: TypeAlias = Mapping[str, str | None]
 
 
 class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """Run from step ``index`` (0 is the first) with ``value``. ``changed`` names finished steps with new code.
+    """Run from step ``index`` (0 is the first) with ``value``. ``changed`` names steps before it that changed.
 
     No cycle of references leads through it, so the collector need not look at it.
     """
@@ -177,15 +177,33 @@ def _of_completed(
     rules: ResumeRules,
     code: Callable[[], Code],
 ) -> Decision:
-    if _differs(done.input_fingerprint, item.data):
-        return _on_change(item, rules.on_input_change, "the input changed") or Skip(
-            done.output, done.run_id, "already successful; the input changed since"
-        )
-    changed = _changed_steps(done.code, pipeline.names, code)
-    if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
+    input_changed = _differs(done.input_fingerprint, item.data)
+    if input_changed and (decision := _on_change(item, rules.on_input_change, "the input changed")):
         return decision
-    reason = f"already successful; {_told(changed)}" if changed else "already successful"
-    return Skip(done.output, done.run_id, reason, changed)
+    changes = since_done(pipeline, done.code, code)
+    if begins_with(pipeline, done.code) is None and rules.on_code_change != "restart":
+        return Refuse(refused(item, f"{changes}: {NOT_ITS_OUTPUT}", "PipelineChanged"))
+    if changes.steps and (decision := _on_change(item, rules.on_code_change, str(changes))):
+        return decision
+    told = "; the input changed since" if input_changed else ""
+    told += f"; {changes.of_code}" if changes.rewritten else ""
+    if changes.new:
+        return _behind(pipeline, done, rules, changes, told)
+    return Skip(done.output, done.run_id, f"already successful{told}", changes.rewritten)
+
+
+def _behind(
+    pipeline: Pipeline[Any, Any, Any], done: Completed[Any], rules: ResumeRules, changes: Changes, told: str
+) -> Run:
+    """Where an output goes on, when steps were added behind the one that gave it."""
+    new, index = changes.new, len(pipeline) - len(changes.new)
+    name, last = pipeline.names[index], pipeline.names[index - 1]
+    try:
+        value = codec.conform(done.output, pipeline[index].input_type, registry=rules.registry)
+    except codec.CodecError as error:
+        raise BadPayload(f"its output of {last!r} does not fit step {name!r}, which is new: {error}") from error
+    payload = Payload(step=name, data=done.output, input_fingerprint=done.input_fingerprint, checkpoint=True)
+    return Run(index, value, f"already successful up to {last!r}; {are(new)} new{told}", payload, changes.rewritten)
 
 
 def _of_payload(
@@ -205,8 +223,8 @@ def _of_payload(
     input_changed = _input_changed(item, payload, index)
     if input_changed and (decision := _on_change(item, rules.on_input_change, "the input changed")):
         return decision
-    changed = _changed_steps(payload.code, pipeline.names[:index], code)
-    if changed and (decision := _on_change(item, rules.on_code_change, _told(changed))):
+    changes = since_stopped(pipeline, index, payload.code, code)
+    if changes.steps and (decision := _on_change(item, rules.on_code_change, str(changes))):
         return decision
     if parked := _quarantined(item, payload, rules):
         return parked
@@ -215,7 +233,7 @@ def _of_payload(
     except codec.CodecError as error:
         raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
     reason = _why_there(payload)
-    return Run(index, value, f"{reason}; {_told(changed)}" if changed else reason, payload, changed)
+    return Run(index, value, f"{reason}; {changes}" if changes.steps else reason, payload, changes.steps)
 
 
 def _why_there(payload: Payload) -> str:
@@ -248,14 +266,6 @@ def _differs(earlier: str | None, data: Any) -> bool:
     return now is not None and now != earlier
 
 
-def _changed_steps(earlier: Code, finished: tuple[str, ...], code: Callable[[], Code]) -> tuple[str, ...]:
-    if not earlier:
-        return ()
-    now = code()
-    known = [name for name in finished if earlier.get(name) is not None and now.get(name) is not None]
-    return tuple(name for name in known if earlier[name] != now[name])
-
-
 def _on_change(item: ProcessorInput[Any], rule: OnChange, what: str) -> Decision | None:
     """The decision when something changed, or ``None`` to go on as if it had not."""
     if rule == "restart":
@@ -264,10 +274,6 @@ def _on_change(item: ProcessorInput[Any], rule: OnChange, what: str) -> Decision
         cure = "remove its payload to start over, or choose another rule (on_input_change, on_code_change)"
         return Refuse(refused(item, f"{what} since it stopped; {cure}", "InputChanged"))
     return None
-
-
-def _told(changed: tuple[str, ...]) -> str:
-    return f"the code of {', '.join(map(repr, changed))} changed"
 
 
 def refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:

@@ -167,8 +167,7 @@ class RunInProgress:
                     yield self.recorder.seated(start, place, decision.payload) if self.recorder.keeps_steps else start
                     position += 1
                 else:
-                    outcome = without_running(item, decision)
-                    self.ready.append(Arrival(place, item, outcome, isinstance(decision, Keep)))
+                    self.ready.append(without_running(place, item, decision))
                     if len(self.ready) >= READY_LIMIT:
                         self.dispatched[position] = None
                         yield IDLE

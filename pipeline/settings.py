@@ -9,11 +9,12 @@ import msgspec
 
 from pipeline import codec
 from pipeline.arguments import check_aggregate, check_options
+from pipeline.changes import Code
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.events import Observer
 from pipeline.journal import Journal
 from pipeline.model import ExecutionContext
-from pipeline.plan import Code, OnChange, ResumeRules
+from pipeline.plan import OnChange, ResumeRules
 from runners import Runner
 
 
@@ -29,7 +30,8 @@ class CommonOptions(TypedDict, total=False):
     on_input_change: OnChange
     """When an input's data is not what it was when it stopped; default ``"restart"``."""
     on_code_change: OnChange
-    """When the code of a step that an input had finished is not what it was; default ``"resume"``."""
+    """When a step that an input had finished has other code, or steps before the one where it stopped were added, moved
+    or removed; default ``"resume"``. A success goes on at steps added behind it, and is refused after other changes."""
     on_bad_payload: Literal["restart", "error"]
     """When a payload cannot be gone on from; default ``"error"``, never a silent restart."""
     max_attempts: int | None

@@ -13,11 +13,12 @@ from typing import Any, TypeAlias, TypeGuard, assert_never
 import msgspec
 
 from pipeline import fingerprint, snapshot
+from pipeline.changes import Code
 from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
 from pipeline.guard import STOPPED
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import BadPayload, Code, Keep, Park, Refuse, Run, Skip, read_payload
+from pipeline.plan import BadPayload, Keep, Park, Refuse, Run, Skip, read_payload
 from pipeline.prevalidate import no_input, offender
 from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace
@@ -50,7 +51,8 @@ class Dispatched(msgspec.Struct, frozen=True, gc=False):
 class Arrival(msgspec.Struct, frozen=True, gc=False):
     """An input with its outcome; ``place`` is its position among the inputs, ``kept`` that an earlier run gave it.
 
-    ``notes`` are what happened at its steps beside their tries.
+    ``notes`` are what happened at its steps beside their tries; ``changed``, steps with other code than an earlier
+    run's, where that gave the output.
     No cycle of references leads through it, so the collector need not look at the many that wait for a commit.
     """
 
@@ -59,6 +61,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome[Any]
     kept: bool = False
     notes: tuple[Note, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dispatched: Dispatched, outcome: Outcome[Any], back: Back | None = None) -> Arrival:
@@ -259,8 +262,13 @@ def _brought(given: Any, retries: int) -> Payload | None:
     return payload if isinstance(payload, Payload) else None
 
 
-def without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:
-    """The outcome of an input that needs no worker."""
+def without_running(place: int, item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Arrival:
+    """An input that needs no worker, with its outcome."""
+    changed = decision.changed if isinstance(decision, Skip) else ()
+    return Arrival(place, item, _without_running(item, decision), isinstance(decision, Keep), (), changed)
+
+
+def _without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:
     match decision:
         case Skip(output, run_id):
             return Skipped(input_id=item.input_id, output=output, run_id=run_id)

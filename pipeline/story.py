@@ -45,7 +45,7 @@ def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now
     """One input's way through its steps, in order. Wall-clock times are counted back from ``now``."""
     outcome, input_id = arrival.outcome, arrival.item.input_id
     tell = run.announcer.tell
-    for step in decision.changed if decision is not None else ():
+    for step in arrival.changed if decision is None else decision.changed:
         tell(events.CodeChanged, input_id=input_id, step=step)
     duration_s = 0.0
     if isinstance(outcome, Succeeded | Failed) and not arrival.kept:

@@ -99,7 +99,14 @@ class Admission:
         if row is not None:
             self.waiting.brought(row)
         elif (payload := self._given(item)) is not None:
-            self.waiting.brought(self.stored.given_row(number, self.lease.run, payload, self.code))
+            row = self.stored.given_row(number, self.lease.run, payload, self.code)
+            if row.problem is None or not self._has_output(number):
+                self.waiting.brought(row)
+
+    def _has_output(self, number: int) -> bool:
+        """Whether an earlier run stored an output, which one that cannot be stored does not replace."""
+        row = None if self.memory is None else self.journal.outcome(number)
+        return row is not None and row.status == "succeeded" and row.problem is None
 
     def _given(self, item: ProcessorInput[Any]) -> Payload | Completed[Any] | None:
         """The payload that an input brought with it, if it can be read; if not, the run says so."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Any
 
+from pipeline.changes import Code
 from pipeline.errors import UnknownRun
 from pipeline.journal.admission import Items, is_input
 from pipeline.journal.past import Past
@@ -13,7 +14,6 @@ from pipeline.journal.recorder import Recorder
 from pipeline.journal.records import RunRow
 from pipeline.journal.stored import RunDetail, write_detail
 from pipeline.model import ExecutionContext, Outcome
-from pipeline.plan import Code
 
 
 def recorder_for(

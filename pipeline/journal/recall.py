@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.changes import output_type
 from pipeline.codec import CodecError
 from pipeline.errors import InputsNeeded, JournalDamaged
 from pipeline.journal.index import Index
@@ -117,9 +118,9 @@ class Recall:
 
     def _completed(self, row: OutcomeRow) -> Completed[Any]:
         run = self._run(row.run)
-        output = self.stored.read(row.data or b"", len(self.stored.pipeline))
         own = None if row.detail is None else read_detail(row.detail, FailureDetail).code
         code = run_detail(run).code if own is None else own
+        output = self.stored.decoded(row.data or b"", output_type(self.stored.pipeline, code))
         return Completed(output=output, input_fingerprint=row.fingerprint, code=code, run_id=run.run_id)
 
     def _run(self, number: int) -> RunRow:

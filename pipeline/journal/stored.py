@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from pipeline import codec, fingerprint
+from pipeline.changes import is_same, output_type
 from pipeline.codec import Cipher, CodecError, Registry
 from pipeline.codec.problem import refusal
 from pipeline.compose import Pipeline
@@ -124,15 +125,17 @@ class Stored:
 
     def read(self, data: bytes, index: int | None) -> Any:
         """What enters step ``index``, as its type; undeclared where there is no such step any more."""
-        if data.startswith(_SEALED):
-            data = codec.unseal(data, self.cipher)
-        declared = Any if index is None else self.entering[index]
         try:
-            return codec.decode(data, declared, registry=self.registry)
+            return self.decoded(data, Any if index is None else self.entering[index])
         except CodecError:
             if index is None or index == len(self.pipeline):
                 raise
-            return codec.decode(data)  # as plain JSON: `decide` says why that does not fit the step
+            return self.decoded(data, Any)  # as plain JSON: `decide` says why that does not fit the step
+
+    def decoded(self, data: bytes, declared: Any) -> Any:
+        """Stored bytes as a declared type."""
+        opened = codec.unseal(data, self.cipher) if data.startswith(_SEALED) else data
+        return codec.decode(opened, declared, registry=self.registry)
 
     def input_row(self, number: int, place: int | None, item: ProcessorInput[Any]) -> InputRow:
         """An input with its data, or with the reason why that cannot be stored."""
@@ -178,12 +181,7 @@ class Stored:
         return len(self.pipeline) if row.step is None else self.pipeline.find(row.step)
 
     def outcome_row(
-        self,
-        number: int,
-        run: int,
-        outcome: Outcome[Any],
-        code: dict[str, str | None],
-        before: OutcomeRow | None = None,
+        self, number: int, run: int, outcome: Outcome[Any], code: Code, before: OutcomeRow | None = None
     ) -> OutcomeRow | None:
         """The row of an outcome; ``None`` for one that adds nothing to what is known.
 
@@ -200,8 +198,9 @@ class Stored:
     def given_row(self, number: int, run: int, payload: Payload | Completed[Any], code: Code) -> OutcomeRow:
         """The row of what an input brought with it into a run of this ``code``."""
         if isinstance(payload, Completed):
-            other = None if payload.code == code else write_detail(FailureDetail(code=payload.code))
-            row = self.output_row(number, run, payload.output)
+            other = None if is_same(payload.code, code) else write_detail(FailureDetail(code=payload.code))
+            write = None if other is None else self._writer(output_type(self.pipeline, payload.code), self.registry)
+            row = self.output_row(number, run, payload.output, write)
             return msgspec.structs.replace(row, fingerprint=payload.input_fingerprint, detail=other)
         detail = FailureDetail(
             exception=payload.exception,
@@ -221,10 +220,10 @@ class Stored:
             raise InvalidEdit(f"the new data of input {input_id!r} cannot be stored: {row.problem}")
         return row
 
-    def output_row(self, number: int, run: int, output: Any) -> OutcomeRow:
-        """The row of a success."""
+    def output_row(self, number: int, run: int, output: Any, write: Callable[[Any], bytes] | None = None) -> OutcomeRow:
+        """The row of a success, written as the output of the last step unless told how."""
         try:
-            return OutcomeRow(number, run, "succeeded", None, self._writers[-1](output))
+            return OutcomeRow(number, run, "succeeded", None, (write or self._writers[-1])(output))
         except CodecError as error:
             return OutcomeRow(number, run, "succeeded", None, None, problem=str(error))
 
@@ -286,7 +285,7 @@ def _detail_of(outcome: Failed | NotRun, payload: Payload, code: Code) -> Failur
         failed_at=outcome.step,
         retry_count=payload.retry_count,
         edited=payload.edited,
-        code=None if payload.code == code else payload.code,
+        code=None if is_same(payload.code, code) else payload.code,
     )
 
 

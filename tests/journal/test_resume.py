@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import multiprocessing
 import os
 import re
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from pipeline import (
+    Event,
     ExecutionContext,
+    Pipeline,
     Processor,
     ProcessorInput,
     Skipped,
@@ -23,6 +26,7 @@ from pipeline import (
     to_inputs,
 )
 from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
+from pipeline.events import CodeChanged
 from pipeline.journal import SqliteJournal
 from pipeline.journal.sql import SqlJournal
 from tests.journal.roster import SHARED, Store, Stores
@@ -410,3 +414,133 @@ def test_what_a_retry_was_given_and_did_not_reach_is_still_of_the_code_that_made
 
     assert [failed.input_id for failed in cut_short.failed] == ["1"]
     assert [value for name, value in ran if name == "double"] == [2, 3]
+
+
+@step("report")
+def report(value: int) -> str:
+    ran.append(("report", value))
+    if value in broken:
+        raise ValueError(f"{value} is broken")
+    return f"no. {value}"
+
+
+def with_steps(*steps: Any, journal: Any, **options: Any) -> Processor[Any, Any, Any]:
+    """The processor with other steps, as a later version of the program has."""
+    return Processor(name="numbers", pipeline=Pipeline.of(steps), journal=journal, **options)
+
+
+def test_a_success_goes_on_at_a_step_that_was_added_behind_it(journal: Any) -> None:
+    processor(journal).execute(inputs(1, 2))
+    ran.clear()
+    longer = with_steps(double, check, report, journal=journal)
+
+    planned = [(one.action, one.steps, one.reason) for one in longer.plan(journal.find("numbers").run_id)]
+    broken.add(3)
+    failed = longer.resume()
+    broken.clear()
+
+    assert planned == [("run", ("report",), "already successful up to 'check'; step 'report' is new")] * 2
+    assert ran == [("report", 3), ("report", 5)]
+    assert [one.payload.data for one in failed.failed] == [3]
+    assert longer.resume().output == ["no. 3", "no. 5"]
+    assert ran == [("report", 3), ("report", 5), ("report", 3)]
+
+
+def test_a_success_that_is_stopped_before_an_added_step_is_not_forgotten(journal: Any) -> None:
+    processor(journal).execute(inputs(1, 2))
+    broken.add(3)
+    stopped = with_steps(double, check, report, journal=journal, fail_fast=True).resume()
+    broken.clear()
+    ran.clear()
+
+    again = with_steps(double, check, report, journal=journal).resume()
+
+    assert [len(stopped.failed), len(stopped.not_run)] == [1, 1]
+    assert again.output == ["no. 3", "no. 5"]
+    assert ran == [("report", 3), ("report", 5)]
+
+
+@step("date")
+def date(value: int) -> dt.date:
+    return dt.date(2026, 1, value)
+
+
+@step("note")
+def note(day: Any) -> str:
+    return repr(day)
+
+
+def test_what_enters_an_added_step_is_of_the_type_that_the_step_before_it_declares(journal: Any) -> None:
+    with_steps(date, journal=journal).execute(inputs(1))
+
+    assert with_steps(date, note, journal=journal).resume().output == ["datetime.date(2026, 1, 1)"]
+
+
+@step("pass on")
+def passed_on(value: int) -> int:
+    ran.append(("pass on", value))
+    return value
+
+
+OTHER_STEPS = [(double, passed_on, check), (check, double), (report,), (double,)]
+
+
+@pytest.mark.parametrize("steps", OTHER_STEPS)
+def test_the_output_of_other_steps_is_refused_and_not_forgotten(journal: Any, steps: Any) -> None:
+    first = processor(journal).execute(inputs(1, 2))
+    ran.clear()
+
+    for refusing in (with_steps(*steps, journal=journal), with_steps(*steps, journal=journal, on_code_change="error")):
+        refused = (refusing.resume(), refusing.resume(), refusing.retry(first), refusing.resume())
+        assert [one.exception for result in refused for one in result.failed] == ["PipelineChanged"] * 8
+    back = processor(journal).resume()
+
+    assert ran == []
+    assert back.output == [3, 5]
+
+
+def test_the_output_of_other_steps_is_made_anew_where_that_is_the_rule(journal: Any) -> None:
+    processor(journal).execute(inputs(1, 2))
+    ran.clear()
+
+    result = with_steps(double, report, journal=journal, on_code_change="restart").resume()
+
+    assert result.output == ["no. 2", "no. 4"]
+    assert ran == [("double", 1), ("report", 2), ("double", 2), ("report", 4)]
+
+
+def test_a_success_that_a_new_journal_is_given_is_refused_and_not_forgotten(journal: Any) -> None:
+    first = processor(None).execute(inputs(1))
+    ran.clear()
+    turned = with_steps(check, double, journal=journal)
+
+    refused = (turned.retry(first), turned.resume())
+
+    assert [one.exception for result in refused for one in result.failed] == ["PipelineChanged"] * 2
+    assert processor(journal).resume().output == [3]
+    assert ran == []
+
+
+@pytest.mark.parametrize(("rule", "calls"), [("resume", ["check"]), ("restart", ["double", "pass on", "check"])])
+def test_a_step_added_before_the_failed_one_is_told(journal: Any, rule: Any, calls: list[str]) -> None:
+    broken.add(2)
+    processor(journal).execute(inputs(1))
+    broken.clear()
+    ran.clear()
+    told: list[Event] = []
+    longer = with_steps(double, passed_on, check, journal=journal, on_code_change=rule, observers=[Told(told)])
+
+    (planned,) = longer.plan(journal.find("numbers").run_id)
+    longer.resume()
+
+    assert [name for name, _ in ran] == calls
+    assert "step 'pass on' is new here, and did not run" in planned.reason
+    assert [event.step for event in told if isinstance(event, CodeChanged)] == (["pass on"] if rule == "resume" else [])
+
+
+class Told:
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)

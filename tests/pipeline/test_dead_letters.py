@@ -21,6 +21,7 @@ from pipeline import (
     Failure,
     InvalidSetting,
     Payload,
+    Pipeline,
     ProcessingResult,
     Processor,
     ProcessorInput,
@@ -273,6 +274,43 @@ def test_an_offender_comes_back_with_the_payload_it_had(dead: Path) -> None:
     assert line["step"] == "prevalidation"
     assert isinstance(again.payload, Payload)
     assert (again.payload.step, again.payload.data) == ("conversion", resumed.data)
+
+
+def counted(words: list[str]) -> int:
+    return len(words)
+
+
+def test_a_success_that_was_refused_comes_back_with_its_output(dead: Path) -> None:
+    shout, split, count = step("shout")(str.upper), step("split")(str.split), step("count")(counted)
+    done = Processor(pipeline=shout >> split).execute(to_inputs(["a b"]))
+    other = Processor(pipeline=shout >> step("strip")(str.strip) >> split)
+    other.retry(done).write_failures(dead)
+
+    (again,) = other.read_failures(dead)
+
+    assert again == done.retry_inputs()[0]
+    assert other.execute([again]).failed[0].exception == "PipelineChanged"
+    assert Processor(pipeline=shout >> split >> count).execute([again]).output == [2]
+
+
+def test_a_success_that_was_refused_comes_back_as_its_step_declares_it(dead: Path) -> None:
+    done: Any = Processor(pipeline=Pipeline(parse)).execute(to_inputs(TEXTS[:1]))
+    longer = Processor(pipeline=parse >> convert_all, on_code_change="error")
+    longer.retry(done).write_failures(dead)
+
+    (again,) = longer.read_failures(dead)
+
+    assert again == done.retry_inputs()[0]
+    assert Processor(pipeline=parse >> convert_all).execute([again]).output == [Decimal("10.10")]
+
+
+def test_a_success_that_was_refused_and_cannot_be_stored_starts_over(dead: Path) -> None:
+    done: Any = Processor(pipeline=Pipeline(parse)).execute(to_inputs(TEXTS[:1]))
+    other = Processor(pipeline=Pipeline(step("other")(str.upper)))
+    other.retry(done).write_failures(dead)
+
+    assert [one.payload for one in other.read_failures(dead)] == [None]
+    assert "problem" in lines_of(dead)[0]["retry"]
 
 
 COPIES: list[Callable[[Any], Any]] = [lambda it: pickle.loads(pickle.dumps(it)), lambda it: msgspec.structs.replace(it)]

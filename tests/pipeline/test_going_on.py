@@ -482,7 +482,7 @@ def test_a_renamed_step_fails_closed_and_its_old_name_brings_the_payload_back(wa
     ran.clear()
     fourth = go_on(known, third)
 
-    assert [failed.step for failed in third.failed] == ["parse", "resume", "resume", "resume"]
+    assert [failed.step for failed in third.failed] == ["resume", "parse", "resume", "resume", "resume"]
     assert [pair for pair in ran if pair[0] == "check"] == [("check", 2), ("check", 3), ("check", 4)]
     assert [outcome.input_id for outcome in fourth.succeeded] == ["in 1", "in 2", "in 3", "in 4"]
 

@@ -23,6 +23,7 @@ from pipeline import (
 )
 from pipeline.codec import Registry
 from pipeline.events import CodeChanged
+from pipeline.plan import OnChange
 from pipeline.testing import assert_outcome, faults
 
 
@@ -51,14 +52,14 @@ def told(pipeline: Pipeline[Any, Any, Any], inputs: Sequence[ProcessorInput[Any]
     return [f"{planned.action} {' >> '.join(planned.steps)}: {planned.reason}" for planned in plan]
 
 
-def finished() -> list[ProcessorInput[Any]]:
+def finished(pipeline: Pipeline[Any, Any, Any] = WHOLE) -> list[ProcessorInput[Any]]:
     """A batch that was finished, as it comes to a retry."""
-    return Processor(pipeline=WHOLE).execute(to_inputs(["1", "2"])).retry_inputs()
+    return Processor(pipeline=pipeline).execute(to_inputs(["1", "2"])).retry_inputs()
 
 
-def stopped() -> list[ProcessorInput[Any]]:
+def stopped(pipeline: Pipeline[Any, Any, Any] = WHOLE) -> list[ProcessorInput[Any]]:
     """An input that failed in the last step."""
-    broken = faults.raise_("label", TimeoutError("busy")).into(WHOLE)
+    broken = faults.raise_("label", TimeoutError("busy")).into(pipeline)
     return Processor(pipeline=broken).execute(to_inputs(["1"])).retry_inputs()
 
 
@@ -300,3 +301,183 @@ def test_an_input_that_was_not_selected_stays_as_it_was_in_a_retry_that_stopped(
 
     kept = assert_outcome(stopped_early, "input-2", Failed, step="label", message="busy")
     assert kept.payload == first.failed[1].payload
+
+
+AUDIT = step("audit")(lambda n: n)
+LONG = read >> AUDIT >> double >> label
+MOVED = read >> double >> AUDIT >> label
+TAG = step("tag")(lambda text: f"<{text}>")
+RULES: tuple[Any, ...] = ("resume", "restart", "error")
+
+
+def test_a_success_goes_on_at_steps_that_were_added_behind_it() -> None:
+    tagged = WHOLE >> TAG
+
+    result = Processor(pipeline=tagged).execute(finished())
+
+    assert told(tagged, finished()) == ["run tag: already successful up to 'label'; step 'tag' is new"] * 2
+    assert told(tagged >> step("sign")(str), finished())[0] == (
+        "run tag >> sign: already successful up to 'label'; steps 'tag', 'sign' are new"
+    )
+    assert result.output == ["<no. 2>", "<no. 4>"]
+    assert [outcome.steps for outcome in result.outcomes if not isinstance(outcome, NotRun | Skipped)] == [("tag",)] * 2
+
+
+def test_a_success_goes_on_at_an_added_step_though_steps_before_it_or_its_input_changed() -> None:
+    tagged = read.replace(version="2") >> double >> label >> TAG
+    witness = Witness()
+
+    inputs = with_data(finished(), "7")
+    reason, change = "already successful up to 'label'; step 'tag' is new", "the code of 'read' changed"
+
+    assert told(tagged, inputs, on_input_change="resume") == [
+        f"run tag: {reason}; the input changed since; {change}",
+        f"run tag: {reason}; {change}",
+    ]
+    assert Processor(pipeline=tagged, observers=[witness]).execute(finished()).success
+    assert [event.step for event in witness.events if isinstance(event, CodeChanged)] == ["read", "read"]
+
+
+def test_steps_added_behind_a_success_count_as_a_change_of_code() -> None:
+    tagged = WHOLE >> TAG
+
+    assert told(tagged, finished(), on_code_change="error")[0] == (
+        f"refuse : step 'tag' is new here, and did not run since it stopped; {CURE}"
+    )
+    assert told(tagged, finished(), on_code_change="restart")[0] == (
+        "run read >> double >> label >> tag: step 'tag' is new here, and did not run: from the first step"
+    )
+
+
+def test_a_success_that_does_not_fit_an_added_step_is_refused() -> None:
+    loose = read >> AUDIT
+
+    failed = Processor(pipeline=loose >> step("spell")(spell)).execute(finished(loose)).failed[0]
+
+    assert (failed.step, failed.exception) == ("resume", "BadPayload")
+    assert failed.message.startswith("its output of 'audit' does not fit step 'spell', which is new: ")
+
+
+def spell(number: str) -> str:
+    return number.upper()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "before", "change"),
+    [
+        (read >> AUDIT >> double >> label, WHOLE, "step 'audit' is new here, and did not run"),
+        (read >> label, WHOLE, "step 'double' is gone"),
+        (read >> double, WHOLE, "step 'label' is gone"),
+        (MOVED, LONG, "'audit', 'double' moved"),
+        (Pipeline(AUDIT), WHOLE, "step 'audit' is new here, and did not run; steps 'read', 'double', 'label' are gone"),
+        (
+            read >> double.replace(name="twice") >> label,
+            WHOLE,
+            "step 'twice' is new here, and did not run; step 'double' is gone",
+        ),
+    ],
+)
+def test_the_output_of_other_steps_is_never_a_success(
+    pipeline: Pipeline[Any, Any, Any], before: Pipeline[Any, Any, Any], change: str
+) -> None:
+    refusing: tuple[OnChange, ...] = ("resume", "error")
+    for rule in refusing:
+        result = Processor(pipeline=pipeline, on_code_change=rule).execute(finished(before))
+
+        refused = assert_outcome(result, "input-1", Failed, step="resume", exception="PipelineChanged", kind="invalid")
+        assert not result.success
+        assert refused.message.startswith(f"{change}: the output that it has is not one of these steps; ")
+        assert "choose on_code_change='restart'" in refused.message
+        assert told(pipeline, result.retry_inputs(), on_code_change=rule)[0] == f"refuse : {refused.message}"
+    assert (
+        told(pipeline, finished(before), on_code_change="restart")[0]
+        == f"run {pipeline}: {change}: from the first step"
+    )
+
+
+def test_the_output_of_other_steps_is_no_success_though_the_input_may_have_changed() -> None:
+    inputs = with_data(finished(), "7")
+
+    assert not Processor(pipeline=read >> double, on_input_change="resume").execute(inputs).success
+
+
+def test_a_success_of_which_no_steps_are_known_stays_one() -> None:
+    inputs: Any = [ProcessorInput(input_id="doc", data="1", payload=Completed(output="no. 2"))]
+
+    for rule in RULES:
+        assert told(WHOLE >> TAG, inputs, on_code_change=rule) == ["skip : already successful"]
+
+
+def test_a_step_without_a_fingerprint_is_known_by_its_name() -> None:
+    unseen: Any = {"read": None, "double": None, "label": None}
+    inputs: Any = [ProcessorInput(input_id="doc", data="1", payload=Completed(output="no. 2", code=unseen))]
+
+    assert told(WHOLE, inputs, on_code_change="error") == ["skip : already successful"]
+    assert told(read >> label, inputs)[0].startswith("refuse : step 'double' is gone")
+
+
+BEFORE_LABEL = [
+    (MOVED, WHOLE, "step 'audit' is new here, and did not run", ["audit"]),
+    (read >> label, WHOLE, "step 'double' is gone", ["double"]),
+    (MOVED, LONG, "'audit', 'double' moved", ["audit", "double"]),
+    (WHOLE >> AUDIT, LONG, "'audit' moved", ["audit"]),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "before", "change", "steps"), BEFORE_LABEL)
+def test_other_steps_before_the_failed_one_are_told_and_count_as_a_change_of_code(
+    pipeline: Pipeline[Any, Any, Any], before: Pipeline[Any, Any, Any], change: str, steps: list[str]
+) -> None:
+    witness = Witness()
+    rest = " >> ".join(pipeline.names[pipeline.index("label") :])
+
+    Processor(pipeline=pipeline, observers=[witness]).execute(stopped(before))
+
+    assert told(pipeline, stopped(before)) == [f"run {rest}: stopped at 'label': TimeoutError; {change}"]
+    assert [event.step for event in witness.events if isinstance(event, CodeChanged)] == steps
+    assert told(pipeline, stopped(before), on_code_change="restart") == [
+        f"run {pipeline}: {change}: from the first step"
+    ]
+    assert told(pipeline, stopped(before), on_code_change="error") == [f"refuse : {change} since it stopped; {CURE}"]
+
+
+def test_a_step_that_stood_behind_the_failed_one_is_new_before_it() -> None:
+    earlier = Payload(step="label", data=2, code=dict.fromkeys(("read", "label", "double")))
+    item = ProcessorInput(input_id="doc", data="1", payload=earlier)
+
+    assert told(WHOLE, [item]) == ["run label: stopped at 'label'; step 'double' is new here, and did not run"]
+
+
+def test_two_steps_of_which_one_has_the_names_of_both_are_one_that_is_gone() -> None:
+    earlier = Payload(step="label", data=2, code=dict.fromkeys(("read", "once", "twice", "label")))
+    item = ProcessorInput(input_id="doc", data="1", payload=earlier)
+    merged = read >> double.replace(aliases=("once", "twice")) >> label
+
+    assert told(merged, [item]) == ["run label: stopped at 'label'; step 'twice' is gone"]
+
+
+@pytest.mark.parametrize("inputs", [finished, stopped])
+def test_a_renamed_step_whose_code_changed_counts_as_changed(inputs: Any) -> None:
+    renamed = read.replace(name="scan", aliases=("read",)) >> double >> label
+    rewritten = renamed.replace("scan", read.replace(name="scan", aliases=("read",), version="2"))
+
+    assert told(renamed, inputs(), on_code_change="error") == told(WHOLE, inputs())
+    assert told(rewritten, inputs(), on_code_change="error")[0] == (
+        f"refuse : the code of 'scan' changed since it stopped; {CURE}"
+    )
+    assert told(rewritten, inputs(), on_code_change="restart")[0] == (
+        "run scan >> double >> label: the code of 'scan' changed: from the first step"
+    )
+
+
+def test_a_success_that_is_kept_although_its_code_changed_is_told_as_an_event() -> None:
+    witness = Witness()
+    changed = read.replace(version="2") >> double >> label
+
+    result = Processor(pipeline=changed, observers=[witness]).execute(finished())
+
+    assert [type(outcome) for outcome in result.outcomes] == [Skipped, Skipped]
+    assert [(event.input_id, event.step) for event in witness.events if isinstance(event, CodeChanged)] == [
+        ("input-1", "read"),
+        ("input-2", "read"),
+    ]

@@ -155,7 +155,7 @@ class ResumeMachine(RuleBasedStateMachine):
     # the model
 
     def codes(self) -> dict[str, int]:
-        return {part.name: part.version for part in self.parts}
+        return {part.key: part.version for part in self.parts}
 
     def names(self) -> tuple[str, ...]:
         return tuple(part.name for part in self.parts)
@@ -166,7 +166,7 @@ class ResumeMachine(RuleBasedStateMachine):
             return 0, data
         place = len(self.parts) if known.stopped is None else known.stopped
         now = self.codes()
-        changed = any(known.codes.get(name, now[name]) != now[name] for name in self.names()[:place])
+        changed = any(known.codes[part.key] != now[part.key] for part in self.parts[:place])
         return (0, data) if changed and self.on_code_change == "restart" else (place, known.value)
 
     def after_run(self, input_id: str, data: list[str], known: Remembered | None) -> tuple[Remembered, list[str]]:
