@@ -111,7 +111,7 @@ class Machine:
 
     ``repeated`` counts steps that ran again although what came of them was acknowledged, ``again`` the inputs that
     ran again because it was not. ``refused``: the file was damaged, which is told; that may only be where the power
-    was lost after a sync had failed, and ``sync="process"`` promised nothing for it.
+    was lost in a boot that began with a log in doubt, since a sync of an earlier one had failed.
     """
 
     def __init__(self, folder: Path, setting: Setting) -> None:
@@ -124,7 +124,7 @@ class Machine:
         self.executed: Counter[tuple[str, int]] = Counter()
         self.result: list[int] | None = None
         self.error: Exception | None = None
-        self.was_in_doubt = self.refused = False
+        self.may_be_damaged = self.refused = False
 
     # a boot
 
@@ -137,7 +137,7 @@ class Machine:
         ran.clear()
         broken.clear()
         broken.update(() if last else (FAILS_AT_FIRST,))
-        done = self._done()
+        done, in_doubt = self._done(), self.disk.is_in_doubt
         self.disk.switch_on(faults)
         self.error = None
         fewest = 1 if self.setting.paged else pages.FEWEST
@@ -146,8 +146,8 @@ class Machine:
         broken.clear()
         self.falls += not ended
         self._count(done)
-        self.was_in_doubt |= self.disk.is_in_doubt
         if choice is not None:
+            self.may_be_damaged |= in_doubt
             self.disk = Disk(self.disk.after_power_cut(choice))
         return ended
 
@@ -223,7 +223,7 @@ class Machine:
     def finish(self) -> None:
         """A boot without a fault: nothing was lost, nothing that was acknowledged ran again, the result is the same."""
         ended = self.boot(last=True)
-        if not ended and self.was_in_doubt and not self.setting.keeps_what_it_acknowledged:
+        if not ended and self.may_be_damaged:
             assert isinstance(self.error, JournalDamaged)
             self.refused = True
             return
