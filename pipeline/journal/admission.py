@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -146,12 +145,13 @@ class Admission:
 
 def is_input(item: object) -> bool:
     """Whether it is one; anything else fails in the run, and leaves nothing to go on with."""
-    if not isinstance(item, _INPUT):
-        return False
-    input_id, account_id, underwriting_id = _ids_of(item)
-    return isinstance(input_id, str) and isinstance(account_id, _TEXT) and isinstance(underwriting_id, _TEXT)
+    given: Any = item
+    return (
+        isinstance(item, _INPUT)
+        and isinstance(given.input_id, str)
+        and (given.account_id is None or isinstance(given.account_id, str))
+        and (given.underwriting_id is None or isinstance(given.underwriting_id, str))
+    )
 
 
-_ids_of: Callable[[object], tuple[object, object, object]] = attrgetter("input_id", "account_id", "underwriting_id")
 _INPUT: type = ProcessorInput  # of which a type checker would know that its ids are texts
-_TEXT: tuple[type, type] = (str, type(None))

@@ -137,7 +137,8 @@ class Recorder:
         with self._lock:  # not acquire and try: between them a signal's handler may raise, as it may anywhere here
             waiting.ended(row)  # first: nothing is handed out that has no row
             self.held.append(arrival)
-            return self._committed() if self._is_due() else ()
+            waits = len(self.held) < GROUP_ROWS and waiting.size < GROUP_BYTES  # `_is_due`, without the call
+            return () if waits and monotonic() - self.committed_at < self._group_s else self._committed()
 
     def _record(self, arrival: A) -> Iterable[A]:
         row = self._row(arrival)

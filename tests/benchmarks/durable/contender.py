@@ -18,3 +18,5 @@ class Contender(NamedTuple):
     inputs: int
     promise: str
     """What is not done twice after a kill -9."""
+    serves: bool = False
+    """It has a server that works even while nobody asks."""
