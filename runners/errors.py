@@ -39,7 +39,7 @@ def is_seconds(value: object) -> bool:
     >>> is_seconds(0.5), is_seconds(0), is_seconds("3")
     (True, False, False)
     """
-    return type(value) in (int, float) and isinstance(value, int | float) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 class InputFailed(RunnerError):

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from threading import Timer
+from threading import Thread, Timer
 from typing import Any
 
 import pytest
 
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, RunnerError, SequentialRunner, ThreadRunner
+from runners.batch import Batch
 from runners.pool.member import Member
 from runners.protocol import Runner
 from tests.runners.processes import nothing_left_behind
@@ -70,6 +71,20 @@ def test_a_worker_that_ends_after_its_input_loses_none_of_those_to_come() -> Non
 
     assert sorted(outcomes) == list(range(10))
     assert outcomes[3] == "Success"
+
+
+def test_a_worker_that_a_signals_handler_kept_from_beginning_is_not_waited_for() -> None:
+    def recruit() -> None:
+        raise KeyboardInterrupt
+
+    batch = Batch(abs, [-1], 1)
+    with pytest.raises(KeyboardInterrupt):
+        next(batch.answers(recruit))
+    closing = Thread(target=batch.close, daemon=True)
+    closing.start()
+    closing.join(5.0)
+
+    assert not closing.is_alive()
 
 
 # ---- limits ----
