@@ -25,6 +25,7 @@ from pipeline.codec import CodecError, Registry, decode, encode
 from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
 from pipeline.model import Completed, Failed, FailureKind, Payload, ProcessorInput
+from pipeline.payload import REFUSED, BadPayload, read_payload
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
@@ -91,6 +92,8 @@ class DeadLetters(msgspec.Struct, frozen=True):
         response, problems = failed.error_response(), list[str]()
         early = failed.step in RESERVED
         payload = failed.payload if early or not isinstance(again.payload, Payload) else again.payload
+        brought = _brought(again.payload) if early else payload
+        goes_on = brought if isinstance(brought, Payload) else payload
         response["payload"]["data"] = self._stored(payload.data, self._declared(payload.step, early), problems)
         remains = Remains(
             data=self._stored(again.data, self._declared("", first=True), problems, otherwise=UNSET),
@@ -98,25 +101,23 @@ class DeadLetters(msgspec.Struct, frozen=True):
             underwriting_id=again.underwriting_id,
             run_id=run_id or None,
             kind=failed.kind,
-            retry_count=payload.retry_count,
-            input_fingerprint=payload.input_fingerprint,
-            code=payload.code,
-            edited=payload.edited,
-            resume=self._resume(again.payload, problems) if early else UNSET,
+            retry_count=goes_on.retry_count,
+            input_fingerprint=goes_on.input_fingerprint,
+            code=goes_on.code,
+            edited=goes_on.edited,
+            resume=self._resume(brought, problems) if early else UNSET,
             problem="; ".join(dict.fromkeys(problems)) or None,
         )
         return {**response, "retry": msgspec.to_builtins(remains)}
 
-    def _resume(self, payload: Any, problems: list[str]) -> dict[str, Any]:
+    def _resume(self, brought: Payload | Completed[Any] | None, problems: list[str]) -> dict[str, Any]:
         """Where an input goes on that failed before its first step: what it had brought with it."""
-        given: Any = payload.as_document() if isinstance(payload, Payload) else payload
-        if isinstance(payload, Completed):
-            return self._done(given, problems)
-        if not isinstance(given, Mapping):
+        if brought is None:
             return {"step": ""}
-        fields = cast("Mapping[str, Any]", given)
-        step = str(fields.get("step") or "")
-        return {"step": step, "data": self._stored(fields.get("data"), self._declared(step, first=False), problems)}
+        if isinstance(brought, Completed):
+            return self._done(brought, problems)
+        data = self._stored(brought.data, self._declared(brought.step, first=False), problems)
+        return {**brought.as_document(), "data": data}
 
     def _done(self, done: Completed[Any], problems: list[str]) -> dict[str, Any]:
         """An output that was refused, for a later version that may keep it."""
@@ -153,8 +154,8 @@ class DeadLetters(msgspec.Struct, frozen=True):
         data = self._read(remains.data, 0) if remains.data is not UNSET else entered if not index else None
         payload = Payload(
             step=step,
-            exception=str(given.get("exception") or ""),
-            message=str(given.get("message") or ""),
+            exception=str(again.get("exception") or ""),
+            message=str(again.get("message") or ""),
             data=entered,
             retry_count=remains.retry_count,
             input_fingerprint=None if remains.data is UNSET else remains.input_fingerprint,
@@ -166,7 +167,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
             account_id=remains.account_id,
             underwriting_id=remains.underwriting_id,
             data=data,
-            payload=payload if has_entered and step else self._read_done(again),
+            payload=payload if step == REFUSED or (has_entered and step) else self._read_done(again),
         )
 
     def _read_done(self, again: Mapping[str, Any]) -> Completed[Any] | None:
@@ -210,6 +211,14 @@ def read_failures(
     >>> folder.cleanup()
     """
     return DeadLetters(pipeline, registry).read(path)
+
+
+def _brought(given: Any) -> Payload | Completed[Any] | None:
+    """The payload of an input; one that is refused again stands for what cannot be read."""
+    try:
+        return None if given is None else read_payload(given)
+    except BadPayload as problem:
+        return Payload(step=REFUSED, exception=BadPayload.__name__, message=str(problem))
 
 
 def _told(letter: Any) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from pipeline.codec import CodecError, Registry
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidEdit, UnknownInput, did_you_mean
 from pipeline.model import ExecutionContext, Failed, NotRun, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import BadPayload, read_payload
+from pipeline.payload import BadPayload, read_payload
 from pipeline.result import ProcessingResult
 from pipeline.shown import quoted
 from pipeline.step import RESERVED

@@ -109,12 +109,13 @@ class Meter:
         self.retried += retried
         if kept or not isinstance(outcome, _RAN):
             return
-        held = self._readings.get(outcome.steps)
-        if held is None:
-            held = self._readings[outcome.steps] = []
-        held.append(outcome.clock_ns)
-        if len(held) >= FOLD_AT:
-            self._fold()
+        if outcome.steps:
+            held = self._readings.get(outcome.steps)
+            if held is None:
+                held = self._readings[outcome.steps] = []
+            held.append(outcome.clock_ns)
+            if len(held) >= FOLD_AT:
+                self._fold()
         if outcome.attempts or type(outcome) is Failed:
             self._count_tries(outcome)
 

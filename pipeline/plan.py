@@ -2,28 +2,27 @@
 
 payload          decision
 ───────          ────────
-none, no step    Run from the first step
+none, no step    Run from the first step; so does what did not belong to its run
 Completed        Skip, or Run from the steps that were added behind it, unless the input or other steps changed
 a known step     Run from there with what entered it, as the step's declared type
                  Park, if it failed more resumes than ``max_attempts``
-anything else    Refuse: never a silent restart
+anything else    Refuse, again and again until another one comes: never a silent restart
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-from typing_extensions import TypeIs
 
 from pipeline import codec, fingerprint
 from pipeline.changes import NOT_ITS_OUTPUT, Changes, Code, are, begins_with, since_done, since_stopped
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput
+from pipeline.payload import STARTS_ANEW, BadPayload, read_payload, refused
 from pipeline.shown import quoted
-from pipeline.step import RESERVED
 
 OnChange: TypeAlias = Literal["restart", "error", "resume"]
 
@@ -92,16 +91,6 @@ class Keep(msgspec.Struct, frozen=True):
 Decision: TypeAlias = Run | Skip | Refuse | Park | Keep
 
 
-class Unreadable(msgspec.Struct, frozen=True):
-    """What stands for a payload that is stored but cannot be read, and why."""
-
-    problem: str
-
-
-class BadPayload(ValueError):
-    """Why a payload cannot be gone on from. ``decide`` makes a refusal of it."""
-
-
 def decide(
     pipeline: Pipeline[Any, Any, Any],
     item: ProcessorInput[Any],
@@ -119,7 +108,7 @@ def decide(
         payload = read_payload(item.payload, retries)
         if isinstance(payload, Completed):
             return _of_completed(pipeline, item, payload, rules, code)
-        if not payload.step or payload.step in RESERVED:
+        if not payload.step or payload.step in STARTS_ANEW:
             return _quarantined(item, payload, rules) or Run(
                 0, item.data, f"{payload.message or 'the payload names no step'}: from the first step", payload
             )
@@ -133,41 +122,6 @@ def decide(
 def from_the_first(item: ProcessorInput[Any]) -> Run:
     """The decision for an input of which nothing is known."""
     return Run(0, item.data, "no payload: from the first step")
-
-
-def read_payload(given: Any, retries: int = 0) -> Payload | Completed[Any]:
-    """The payload of an input as data: a ``Payload``, a ``Completed``, or the document's plain dictionary.
-
-    ``retries`` is the count of a dictionary that has none; ``BadPayload`` for anything else.
-    """
-    if _is_read(given):
-        return given
-    if isinstance(given, Unreadable):
-        raise BadPayload(given.problem)
-    if not isinstance(given, Mapping):
-        cure = "; read it first: json.loads(payload)" if isinstance(given, str | bytes) else ""
-        told = f"{type(given).__name__} {quoted(given, 80)}{cure}"
-        raise BadPayload(f"$: a payload is a dictionary with 'step' and 'data', got {told}")
-    try:
-        fields: dict[str, Any] = dict(cast("Mapping[str, Any]", given))
-        completed, has_step = bool(fields.get("status") == "completed"), bool(fields.get("step"))
-    except Exception as error:  # a mapping of the caller's, and what is in it, may raise anything
-        raise BadPayload(f"$: the payload cannot be looked into: {quoted(error, 200)}") from error
-    if not completed and not has_step:
-        return Payload(step="", retry_count=retries)
-    if not completed and "data" not in fields:
-        cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
-        raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
-    try:
-        if completed:
-            return msgspec.convert(fields, Completed[Any])
-        return msgspec.convert({"retry_count": retries, **fields}, Payload)
-    except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
-        raise BadPayload(f"the payload is malformed: {error}") from error
-
-
-def _is_read(given: object) -> TypeIs[Payload | Completed[Any]]:
-    return isinstance(given, Payload | Completed)
 
 
 def _of_completed(
@@ -274,27 +228,3 @@ def _on_change(item: ProcessorInput[Any], rule: OnChange, what: str) -> Decision
         cure = "remove its payload to start over, or choose another rule (on_input_change, on_code_change)"
         return Refuse(refused(item, f"{what} since it stopped; {cure}", "InputChanged"))
     return None
-
-
-def refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:
-    """The outcome of an input that cannot be gone on with, because of what it brought."""
-    payload = item.payload if isinstance(item.payload, Payload) else _as_given(item)
-    told = msgspec.structs.replace(payload, exception=exception, message=message)
-    return Failed(
-        input_id=item.input_id,
-        step="resume",
-        exception=exception,
-        message=message,
-        payload=told,
-        kind="invalid",
-        retryable=False,
-    )
-
-
-def _as_given(item: ProcessorInput[Any]) -> Payload:
-    """The payload of an input that cannot be read, as far as it can be told."""
-    given = item.payload
-    if isinstance(given, Mapping):
-        step = given.get("step")
-        return Payload(step=step if isinstance(step, str) else "resume", data=given.get("data"))
-    return Payload(step="resume", data=item.data)

@@ -21,6 +21,7 @@ from pipeline.deadletters import DeadLetters, Place
 from pipeline.dispatch import aarrivals, arrivals
 from pipeline.edit import edited_result
 from pipeline.ending import end_batch, end_stream
+from pipeline.errors import InvalidSetting
 from pipeline.gather import Known, gather
 from pipeline.guard import check_named
 from pipeline.handle import RunHandle
@@ -186,18 +187,29 @@ class Processor(Generic[A, B, R]):
     def plan(
         self,
         of: Iterable[ProcessorInput[A]] | ProcessingResult[B, R] | str,
+        context: ExecutionContext | None = None,
         *,
         only: Only = None,
         lift: Lift = False,
     ) -> Plan:
-        """What ``execute(inputs)``, ``retry(result)`` or ``resume(run_id)`` would do with each input, and why.
+        """What ``execute(inputs, context)``, ``retry(result)`` or ``resume(run_id)`` would do with each input, and why.
 
         Nothing runs.
         """
-        left = self._past().recalled(of) if isinstance(of, str) else _left_by(of)
+        if context is not None and isinstance(of, str | ProcessingResult):
+            raise InvalidSetting("plan(…, context) is of inputs: a run's own context is known")
+        left = self._past().recalled(of) if isinstance(of, str) else self._joining(_left_by(of), context)
         again = going_on(left, only, lift, self.pipeline.names)
         run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)
         return planned(run)
+
+    def _joining(self, left: Left, context: ExecutionContext | None) -> Left:
+        """Inputs with what the journal holds of them, where they join an earlier run."""
+        check_context(context)
+        lineage = self.settings.context.merge(left.context).merge(context)
+        if self.settings.journal is None or lineage.previous_run_id is None:
+            return left._replace(context=lineage)
+        return self._past().joined(left._replace(context=lineage))
 
     def read_failures(self, path: Place) -> list[ProcessorInput[A]]:
         """The inputs in a file that ``result.write_failures(path)`` wrote, for ``execute`` to go on where each failed.

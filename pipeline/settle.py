@@ -18,7 +18,8 @@ from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
 from pipeline.guard import STOPPED
 from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.plan import BadPayload, Keep, Park, Refuse, Run, Skip, read_payload
+from pipeline.payload import BadPayload, read_payload
+from pipeline.plan import Keep, Park, Refuse, Run, Skip
 from pipeline.prevalidate import no_input, offender
 from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace

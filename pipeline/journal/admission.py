@@ -10,12 +10,11 @@ from msgspec.structs import replace
 from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
-from pipeline.journal.records import SLOTS
+from pipeline.journal.records import SLOTS, OutcomeRow
 from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
-from pipeline.model import Completed, Outcome, Payload, ProcessorInput
-from pipeline.plan import BadPayload, read_payload
-from pipeline.step import RESERVED
+from pipeline.model import Outcome, ProcessorInput
+from pipeline.payload import STARTS_ANEW, BadPayload, read_payload, refused
 
 AT_A_TIME = 1_000
 """Inputs that are encoded at a time when a run begins."""
@@ -95,34 +94,39 @@ class Admission:
             return
         kept = self.kept.get(item.input_id)
         row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.code)
+        if row is None:
+            row = self._given(number, item)
         if row is not None:
             self.waiting.brought(row)
-        elif (payload := self._given(item)) is not None:
-            row = self.stored.given_row(number, self.lease.run, payload, self.code)
-            if row.problem is None or not self._has_output(number):
-                self.waiting.brought(row)
+
+    def _given(self, number: int, item: ProcessorInput[Any]) -> OutcomeRow | None:
+        """The row of the payload that an input brought with it; ``None`` to leave what is recorded."""
+        try:
+            payload = read_payload(item.payload, self.retries)
+        except BadPayload as problem:
+            if self._is_recorded(number):
+                return None
+            refusal = refused(item, str(problem), BadPayload.__name__)  # each resume is told, until it brings another
+            return self.stored.outcome_row(number, self.lease.run, refusal, self.code)
+        row = self.stored.given_row(number, self.lease.run, payload, self.code)
+        return None if row.problem is not None and self._has_output(number) else row
 
     def _has_output(self, number: int) -> bool:
         """Whether an earlier run stored an output, which one that cannot be stored does not replace."""
         row = None if self.memory is None else self.journal.outcome(number)
         return row is not None and row.status == "succeeded" and row.problem is None
 
-    def _given(self, item: ProcessorInput[Any]) -> Payload | Completed[Any] | None:
-        """The payload that an input brought with it, if it can be read; if not, the run says so."""
-        try:
-            return None if item.payload is None else read_payload(item.payload, self.retries)
-        except BadPayload:
-            return None
-
     def can_go_on(self, number: int, item: ProcessorInput[Any]) -> bool:
         """Whether there is something to go on with: what the input brought, or what an earlier run of it recorded."""
-        if self._given(item) is not None:
-            return True
+        return item.payload is not None or self._is_recorded(number)
+
+    def _is_recorded(self, number: int) -> bool:
+        """Whether an earlier run left something that the input goes on with, or is refused for."""
         try:
             row = None if self.memory is None else self.journal.outcome(number)
         except JournalDamaged:  # which the run has told
             return True
-        return row is not None and row.step not in RESERVED
+        return row is not None and row.step not in STARTS_ANEW
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
         """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""

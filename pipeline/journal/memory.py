@@ -27,6 +27,9 @@ class MemoryJournal(SqliteJournal):
         settle(connection, self.path, self.sync)
         return connection
 
+    def _is_usable(self, connection: sqlite3.Connection) -> bool:
+        return True
+
     def close(self) -> None:
         """Nothing: what it holds is in the connection."""
 

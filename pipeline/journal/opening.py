@@ -7,7 +7,6 @@ from time import time
 from typing import Any
 
 from pipeline.changes import Code
-from pipeline.errors import UnknownRun
 from pipeline.journal.admission import Items, is_input
 from pipeline.journal.past import Past
 from pipeline.journal.recorder import Recorder
@@ -28,7 +27,7 @@ def recorder_for(
     ``kept`` are the outcomes that the run does not touch.
     """
     journal, stored = past.journal, past.stored
-    previous = _previous(past, context.previous_run_id, items) if context.previous_run_id else None
+    previous = past.before(context.previous_run_id, items or ()) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
     inputs = None if items is None else sum(map(is_input, items))
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
@@ -36,16 +35,3 @@ def recorder_for(
     recorder.admission.kept = kept
     recorder.begin(previous, items)
     return recorder
-
-
-def _previous(past: Past, run_id: str, items: Items | None) -> RunRow | None:
-    """The run that this one goes on with; ``UnknownRun`` where only the journal could say what its inputs had.
-
-    Inputs that bring payloads may come from a run without a journal, or one that was pruned.
-    """
-    try:
-        return past.find(run_id)
-    except UnknownRun:
-        if any(getattr(item, "payload", None) is not None for item in items or ()):
-            return None
-        raise

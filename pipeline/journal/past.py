@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import time
 from typing import Any
 
@@ -52,6 +52,14 @@ class Past:
         memory = Recall(self.journal, self.stored, earlier.batch)
         return left._replace(inputs=[memory.recall(item) for item in left.inputs])
 
+    def joined(self, left: Left) -> Left:
+        """Inputs that join the run before them, each with what it stopped with there, unless it brings a payload."""
+        earlier = self.before(left.context.previous_run_id or "", left.inputs)
+        if earlier is None:
+            return left
+        memory = Recall(self.journal, self.stored, earlier.batch)
+        return left._replace(inputs=[item if item.payload is not None else memory.recall(item) for item in left.inputs])
+
     def edit(self, run_id: str, input_id: str, data: Any) -> str:
         """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id."""
         earlier = self._run(run_id)
@@ -94,6 +102,18 @@ class Past:
         if found.processor != self.name:
             raise UnknownRun(f"{self._no_run(run_id)}: it is of {found.processor!r}{self._cure(run_id)}")
         return found
+
+    def before(self, run_id: str, items: Iterable[ProcessorInput[Any]]) -> RunRow | None:
+        """The run that these inputs go on with; ``UnknownRun`` where only the journal could say what they had.
+
+        Inputs that bring payloads may come from a run without a journal, or one that was pruned.
+        """
+        try:
+            return self.find(run_id)
+        except UnknownRun:
+            if any(getattr(item, "payload", None) is not None for item in items):
+                return None
+            raise
 
     def _run(self, run_id: str | None) -> RunRow:
         """The run that is meant, as the latest of its batch left it."""

@@ -14,9 +14,8 @@ from pipeline.journal.protocol import Journal
 from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
 from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
 from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
-from pipeline.plan import Unreadable, refused
+from pipeline.payload import STARTS_ANEW, Unreadable, refused
 from pipeline.shown import quoted
-from pipeline.step import RESERVED
 
 
 class Recall:
@@ -100,7 +99,7 @@ class Recall:
         if row.problem is not None and row.data is None:
             told = f"what it stopped with could not be stored ({row.problem})"
             return Payload(step="", message=told, retry_count=detail.retry_count)
-        if row.step is None or row.step in RESERVED:
+        if row.step is None or row.step in STARTS_ANEW:
             return None
         index = None if detail.plain else self.stored.pipeline.find(row.step)
         is_checkpoint = row.status in ("checkpoint", "succeeded")

@@ -196,6 +196,8 @@ class Recorder:
             raise taken_over(self.journal.name)
         if self.steps is not None:
             self.steps.check()
+        if self.waiting.in_doubt:
+            self.waiting.leave_out(self._is_committed)
         if self.waiting:
             self._write_rows(self.waiting.taken())
 
@@ -207,6 +209,9 @@ class Recorder:
         except BaseException:  # a signal's handler raised; what it interrupted is written with what comes next
             self.waiting.put_back(change)
             raise
+
+    def _is_committed(self, tries: AttemptsRow) -> bool:
+        return any(row.run == tries.run for row in self.journal.attempts(tries.id))
 
     # the end
 

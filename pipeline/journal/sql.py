@@ -141,7 +141,7 @@ class SqlJournal(SqlReader):
 
 def taken_over(name: str) -> RunOwned:
     """What whoever lost the lease of a run is told."""
-    return RunOwned(f"another process has taken over this run in {name}; nothing more is recorded here")
+    return RunOwned(f"another process has taken over this run in {name}, or deleted it; nothing more is recorded here")
 
 
 def _changes_of(run: RunRow) -> Row:

@@ -45,7 +45,10 @@ INSPECTED_BYTES = 64_000_000
 """Up to this size a file's structure is checked before a run in it is gone on with: about a second."""
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "UnicodeDecodeError")
-"""What SQLite says of a damaged file; our statements are right, so one it cannot run means a damaged schema."""
+"""What SQLite says of a damaged file; our statements are right, so one it cannot run means a damaged schema.
+
+Not where it speaks of a transaction: that is of the connection alone.
+"""
 
 _IO_CURE = "; the system cannot write or read the file: look at its disk, a quota and `ulimit -f`, then resume"
 
@@ -71,6 +74,7 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
         cipher: Cipher | None = None,
     ) -> None:
         self.path: str = str(Path(path).absolute())
+        self._file: tuple[int, int] | None = None
         super().__init__(self.path, durability, sync, cipher)
 
     def _open(self) -> sqlite3.Connection:
@@ -81,7 +85,12 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
         except BaseException:
             connection.close()
             raise
+        self._file = _identity(self.path)
         return connection
+
+    def _is_usable(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file is still there: SQLite goes on writing into one that was deleted, until it is closed."""
+        return _identity(self.path) == self._file
 
     def join(self, lease: Lease) -> None:
         """Make sure that a worker process reaches the run; a missing file is not made."""
@@ -158,7 +167,7 @@ def _inspect(connection: sqlite3.Connection, path: str) -> None:
 def mapped(error: Exception, path: str) -> Exception:
     """What SQLite or the system said, with the path and a cure."""
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
-    if code.startswith(_DAMAGE):
+    if code.startswith(_DAMAGE) and "transaction" not in str(error):
         return JournalDamaged(f"{path}: {error} ({code}); restore the file from a copy")
     cure = {
         "SQLITE_FULL": "; the disk is full: free some space and resume",
@@ -166,6 +175,15 @@ def mapped(error: Exception, path: str) -> Exception:
         "SQLITE_CANTOPEN": "; does its folder exist, and may you write there?",
     }.get(code, _IO_CURE if code.startswith("SQLITE_IOERR") else "")
     return JournalError(f"{path}: {error} ({code}){cure}")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file has this name now."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for every commit, and a Path takes three times as long
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_private(path: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipeline.journal.protocol import Change
 from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow
 
@@ -16,6 +18,7 @@ class Waiting:
     """The rows. Guard: the lock of the recorder.
 
     ``is_first`` says that none of the run's inputs has a row yet that these would take the place of.
+    ``in_doubt`` are tries among them that may have been committed already.
     """
 
     def __init__(self, is_first: bool) -> None:
@@ -26,6 +29,7 @@ class Waiting:
         self.inputs: list[InputRow] = []
         self.outcomes: list[OutcomeRow] = []
         self.attempts: list[AttemptsRow] = []
+        self.in_doubt: list[AttemptsRow] = []
         self.size: int = 0
         """Bytes in the outcomes."""
 
@@ -44,12 +48,19 @@ class Waiting:
             self.size += len(row.data)
 
     def put_back(self, change: Change) -> None:
-        """These are still to be committed; some may have been, so each goes where it can take its own place."""
+        """These are still to be committed; they may have been, so each goes where it can take its own place."""
         self.inputs[:0] = change.inputs
         self.outcomes[:0] = change.outcomes
+        self.in_doubt[:0] = change.attempts
         self.attempts[:0] = change.attempts
         self.size += sum(len(row.data) for row in change.outcomes if row.data is not None)
         self.is_first = False
+
+    def leave_out(self, is_committed: Callable[[AttemptsRow], bool]) -> None:
+        """Of the tries in doubt, keep those that are not committed: a second row would not take the place of one."""
+        again = [row for row in self.in_doubt if is_committed(row)]
+        self.attempts = [row for row in self.attempts if row not in again]
+        self.in_doubt = []
 
     def taken(self) -> Change:
         """All of them; now none wait."""

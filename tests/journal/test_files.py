@@ -6,7 +6,7 @@ import os
 import resource
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -207,3 +207,38 @@ def test_a_file_of_somebody_else_in_its_place_or_beside_it_is_refused(tmp_path: 
 
     with pytest.raises(JournalError, match=rf"{path.name} belongs to user 12345"):
         numbers(SqliteJournal(tmp_path / "runs.db")).execute(to_inputs([1]))
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_suffix(".moved"))
+
+
+@pytest.mark.parametrize("durability", ["input", "step"])
+@pytest.mark.parametrize("remove", [Path.unlink, move_away])
+def test_a_file_that_goes_away_while_it_is_open_ends_the_run(
+    tmp_path: Path, remove: Callable[[Path], None], durability: Any
+) -> None:
+    path = tmp_path / "runs.db"
+
+    @step("work")
+    def work(value: int) -> int:
+        if value == 2:
+            remove(path)
+        return value
+
+    given: list[object] = []
+    with pytest.raises(RunFailed, match="or deleted it"):
+        given.extend(Processor(pipeline=work, journal=SqliteJournal(path, durability)).stream(to_inputs(range(1000))))
+
+    assert len(given) <= 2
+
+
+def test_a_journal_whose_file_was_deleted_between_two_runs_makes_another(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    numbers(journal).execute(to_inputs([1]))
+    for file in tmp_path.iterdir():
+        file.unlink()
+
+    numbers(journal).execute(to_inputs([2, 3]))
+
+    assert numbers(SqliteJournal(tmp_path / "runs.db")).resume().output == [5, 7]

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, Skipped, Succeeded, step
-from pipeline.journal import SqliteJournal
+from pipeline import Attempt, ExecutionContext, Failed, Processor, ProcessorInput, Skipped, Succeeded, step
+from pipeline.errors import InvalidSetting, UnknownRun
+from pipeline.journal import Past, SqliteJournal, recorder_for
 from pipeline.journal.sql import SqlJournal
+from pipeline.settle import Arrival
 from tests.journal.roster import Store
 
 ran: list[tuple[str, Any]] = []
@@ -215,13 +217,72 @@ class Odd(dict[str, Any]):
         raise OSError("the file is gone")
 
 
-@pytest.mark.parametrize("bad", [{"step": "b"}, "text", 7, {**STOPPED, "message": 1}, Odd()])
+UNREADABLE = pytest.mark.parametrize("bad", [{"step": "b"}, "text", 7, {**STOPPED, "message": 1}, Odd()])
+
+
+@UNREADABLE
 def test_a_payload_that_cannot_be_read_fails_its_input_alone(journal: Any, bad: Any) -> None:
     for kept_in in (None, journal):
         result = processor(kept_in).execute([*inputs(7, payload=bad), *inputs(5, payload=STOPPED)])
 
         assert kinds(result.outcomes) == ["Failed", "Succeeded"]
         assert result.failed[0].exception == "BadPayload"
+
+
+@UNREADABLE
+def test_a_payload_that_cannot_be_read_is_refused_until_another_one_comes(journal: Any, bad: Any) -> None:
+    first = processor(journal).execute(inputs(7, payload=bad))
+    plan = processor(journal).plan(first.run_id)
+    again = processor(journal).resume()
+    mended = processor(journal).execute(
+        inputs(7, payload={"step": "b", "data": 8}), context=ExecutionContext(previous_run_id=again.run_id)
+    )
+
+    assert [item.action for item in plan] == ["refuse"]
+    assert [(failed.step, failed.message) for failed in again.failed] == [("resume", first.failed[0].message)]
+    assert ran == [("b", 8)]
+    assert mended.output == [80]
+
+
+@UNREADABLE
+def test_a_payload_that_cannot_be_read_restarts_where_that_was_asked_for(journal: Any, bad: Any) -> None:
+    processor(journal).execute(inputs(7, payload=bad))
+
+    assert processor(journal, on_bad_payload="restart").resume().output == [80]
+    assert ran == [("a", 7), ("b", 8)]
+
+
+def test_a_payload_that_cannot_be_read_may_be_edited(journal: Any) -> None:
+    first = processor(journal).execute(inputs(7, payload="text"))
+
+    edited = processor(journal).edit(first.run_id, "7", 70)
+
+    assert processor(journal).resume(edited).output == [710]
+
+
+@pytest.mark.parametrize("given", ["batch", "stream"])
+def test_a_payload_that_cannot_be_read_is_refused_after_a_run_for_another_account(journal: Any, given: str) -> None:
+    wrong = processor(journal, "acc2", prevalidation="isolate")
+    items = inputs(7, payload="text")
+    outcomes = wrong.execute(items).outcomes if given == "batch" else list(wrong.stream(items))
+
+    again = processor(journal).resume()
+
+    assert [outcome.step for outcome in outcomes if isinstance(outcome, Failed)] == ["prevalidation"]
+    assert [failed.step for failed in again.failed] == ["resume"]
+    assert ran == []
+
+
+def test_a_payload_that_cannot_be_read_is_refused_after_a_run_that_did_not_reach_it(journal: Any) -> None:
+    broken.add(6)
+    stopped = processor(journal, fail_fast=True).execute([*inputs(5), *inputs(7, payload="text")])
+    assert kinds(stopped.outcomes) == ["Failed", "NotRun"]
+    broken.clear()
+
+    again = processor(journal).resume()
+
+    assert kinds(again.outcomes) == ["Succeeded", "Failed"]
+    assert [failed.step for failed in again.failed] == ["resume"]
 
 
 def test_a_payload_that_cannot_be_read_leaves_what_is_recorded(journal: Any) -> None:
@@ -341,3 +402,66 @@ def test_a_cipher_seals_data_and_leaves_ids_messages_and_metadata_readable(tmp_p
     clear = ["id-of-one", "its-account", "its-case", "its-processor", "judge", "told-by-the-exception", "its-metadata"]
     assert [text for text in sealed if text.encode() in stored] == []
     assert [text for text in clear if text.encode() not in stored] == []
+
+
+# asked before it is done
+
+
+def test_the_plan_of_inputs_that_join_a_run_is_what_happens_to_them(journal: Any) -> None:
+    broken.add(3)
+    context = ExecutionContext(previous_run_id=processor(journal).execute(inputs(0, 2)).run_id)
+    broken.clear()
+    ran.clear()
+
+    plan = processor(journal).plan(inputs(0, 2, 9), context)
+    processor(journal).execute(inputs(0, 2, 9), context)
+
+    assert [(item.action, item.start) for item in plan] == [("skip", None), ("run", "b"), ("run", "a")]
+    assert ran == [("b", 3), ("a", 9), ("b", 10)]
+
+
+def test_a_plan_of_inputs_that_join_no_run_is_refused_as_the_run_would_be(journal: Any) -> None:
+    with pytest.raises(UnknownRun):
+        processor(journal).plan(inputs(0), ExecutionContext(previous_run_id="of nobody"))
+
+
+def test_a_plan_of_a_run_takes_no_context() -> None:
+    result = processor(None).execute(inputs(0))
+
+    with pytest.raises(InvalidSetting, match="a run's own context is known"):
+        processor(None).plan(result, ExecutionContext())
+
+
+# a handler that raises in the midst of a commit
+
+
+class Interruption(BaseException):
+    """What a signal's handler raises."""
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_tries_are_recorded_once_though_their_commit_was_interrupted(
+    journal: Any, committed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = Processor(name="p", pipeline=a >> b, journal=journal)
+    past = Past("p", journal, processor.pipeline, None)
+    item = ProcessorInput(input_id="7", data=7)
+    recorder = recorder_for(past, ExecutionContext(run_id="run"), dict, [item])
+    outcome = Succeeded(input_id="7", output=80, attempts=(Attempt(step="a", exception="Odd", message="once"),))
+    write = journal.write
+
+    def interrupted(*arguments: Any) -> None:
+        if committed:
+            write(*arguments)
+        raise Interruption
+
+    monkeypatch.setattr(journal, "write", interrupted)
+    with pytest.raises(Interruption):
+        (*recorder.record(Arrival(0, item, outcome)), *recorder.flush())  # which commits is a matter of time
+    monkeypatch.setattr(journal, "write", write)
+    recorder.flush()
+    recorder.abandon()
+
+    number = recorder.admission.number(0)
+    assert len(journal.attempts(number)) == 1
+    assert journal.outcome(number).status == "succeeded"

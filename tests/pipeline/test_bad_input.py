@@ -369,6 +369,15 @@ def test_settings_outside_their_domain_raise_early(options: Any, told: str) -> N
         Processor(pipeline=WHOLE, **options)
 
 
+def test_a_pipeline_without_steps_gives_its_inputs_and_fails_those_that_do_not_belong() -> None:
+    item = ProcessorInput(input_id="a", data=1)
+
+    result = Processor(pipeline=Pipeline(), prevalidation="isolate").execute([item, item])
+
+    assert [type(outcome).__name__ for outcome in result.outcomes] == ["Succeeded", "Failed"]
+    assert (result.metrics.succeeded, result.metrics.failed) == (1, 1)
+
+
 def test_an_empty_batch_succeeds_with_an_empty_output() -> None:
     assert Processor(pipeline=WHOLE).execute([]).output == []
     merged = Processor(pipeline=WHOLE, aggregate=merge_factors).execute([])

@@ -263,7 +263,8 @@ def test_an_input_that_cannot_be_stored_goes_on_with_what_entered_the_failed_ste
 
 
 def test_an_offender_comes_back_with_the_payload_it_had(dead: Path) -> None:
-    resumed = Payload(step="conversion", data=Line(date(2026, 1, 1), Decimal(3), "EUR"))
+    line_read = Line(date(2026, 1, 1), Decimal(3), "EUR")
+    resumed = Payload(step="conversion", exception="Odd", message="why", data=line_read, retry_count=2, edited=True)
     stray = ProcessorInput(input_id="doc_1", account_id="other", data="never parsed", payload=resumed)
     processor = Processor(pipeline=parse >> convert, account_id="acc")
     processor.execute([stray]).write_failures(dead)
@@ -272,8 +273,21 @@ def test_an_offender_comes_back_with_the_payload_it_had(dead: Path) -> None:
     (line,) = lines_of(dead)
 
     assert line["step"] == "prevalidation"
-    assert isinstance(again.payload, Payload)
-    assert (again.payload.step, again.payload.data) == ("conversion", resumed.data)
+    assert again.payload == resumed
+
+
+@pytest.mark.parametrize("account_id", ["acc", "other"])
+@pytest.mark.parametrize("bad", ["text", {"step": "conversion"}, {"step": "conversion", "data": 1, "message": 2}])
+def test_a_payload_that_cannot_be_read_is_refused_when_it_comes_back(dead: Path, bad: Any, account_id: str) -> None:
+    item: ProcessorInput[str] = ProcessorInput(input_id="doc_1", account_id="acc", data="1", payload=bad)
+    processor = Processor(pipeline=parse >> convert, account_id=account_id)
+    processor.execute([item]).write_failures(dead)
+
+    right = Processor(pipeline=parse >> convert, account_id="acc")
+    (refused,) = right.execute([item]).failed
+    (again,) = right.execute(right.read_failures(dead)).failed
+
+    assert (again.step, again.message) == ("resume", refused.message)
 
 
 def counted(words: list[str]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline import (
@@ -146,9 +147,9 @@ def test_a_change_of_code_is_refused_with_the_same_cure() -> None:
     ("payload", "step", "data"),
     [
         ({"step": "lable", "data": 2}, "lable", 2),
-        ({"step": "lable", "data": 2, "message": 7}, "lable", 2),
+        ({"step": "lable", "data": 2, "message": 7}, "resume", 2),
         ({"step": 3, "data": 2}, "resume", 2),
-        ({"step": "label"}, "label", None),
+        ({"step": "label"}, "resume", "1"),
         ("label", "resume", "1"),
     ],
 )
@@ -159,6 +160,20 @@ def test_a_payload_that_cannot_be_used_is_kept_as_far_as_it_can_be_told(payload:
 
     assert (failed.step, failed.kind, failed.retryable) == ("resume", "invalid", False)
     assert (failed.payload.step, failed.payload.data) == (step, data)
+
+
+@pytest.mark.parametrize("written", [lambda payload: payload, Payload.as_document], ids=["as it is", "as a document"])
+@pytest.mark.parametrize("bad", ["label", {"step": "label"}, {"step": "label", "data": 2, "message": 7}])
+def test_a_payload_that_was_refused_is_refused_when_it_comes_back(bad: Any, written: Callable[[Payload], Any]) -> None:
+    item: ProcessorInput[Any] = ProcessorInput(input_id="doc", data="1", payload=bad)
+    refused = Processor(pipeline=WHOLE).execute([item]).failed[0]
+
+    back = msgspec.structs.replace(item, payload=written(refused.payload))
+    again = Processor(pipeline=WHOLE).execute([back]).failed[0]
+    anew = Processor(pipeline=WHOLE, on_bad_payload="restart").execute([back])
+
+    assert (again.step, again.message) == ("resume", refused.message)
+    assert anew.success
 
 
 def test_a_payload_with_a_slip_in_its_step_goes_on_once_the_pipeline_knows_that_name() -> None:
