@@ -128,9 +128,9 @@ balance = {"total": 0}
 @step("add up")
 async def adding_up_in_turns(n: int) -> int:
     before = balance["total"]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.002)
     balance["total"] = before + n
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.002)
     added, balance["total"] = balance["total"] - before, before
     return added
 
