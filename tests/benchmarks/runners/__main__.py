@@ -23,6 +23,8 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.runners.aims import ratio, verdict
+from tests.benchmarks.runners.beginning import CLUSTERS
+from tests.benchmarks.runners.beginning import RUNNERS as BEGINNINGS
 from tests.benchmarks.runners.contender import Contender
 from tests.benchmarks.runners.memory import RUNNERS
 from tests.benchmarks.runners.workloads import WORKLOADS, Workload
@@ -39,6 +41,10 @@ def contenders() -> dict[str, tuple[str, Contender]]:
     return {name: (stem, each) for stem, module in modules.items() for name, each in module.VARIANTS.items()}
 
 
+CLUSTER_ROUNDS = 1
+"""Rounds of a cluster, which takes minutes for what the others do in milliseconds."""
+
+
 def main() -> None:
     options = parse()
     chosen = {name: each for name, each in contenders().items() if name in (options.contenders or [name])}
@@ -47,6 +53,7 @@ def main() -> None:
             speed(workload, chosen, options.rounds)
     if "start" in options.sections:
         start(chosen, options.rounds)
+        begin(options.rounds)
     if "scaling" in options.sections:
         scaling({name: each for name, each in chosen.items() if name in SCALED}, options.rounds)
     if "memory" in options.sections:
@@ -99,7 +106,7 @@ def run_rounds(
     for group in groups:
         with ExitStack() as stack:
             running = {name: stack.enter_context(child(m, name, workload, workers)) for name, m in group.items()}
-            for _ in range(rounds):
+            for _ in range(rounds if group is quiet else CLUSTER_ROUNDS):
                 for name, process in running.items():
                     answers.setdefault(name, []).append(ask(process))
     return answers
@@ -138,6 +145,15 @@ def start(chosen: dict[str, tuple[str, Contender]], rounds: int) -> None:
         print(f"| {name} | " + " | ".join(f"{column:.1f}" for column in columns) + " |")
     seconds = {name: [one["first"] for one in each] for name, each in answers.items() if len(each) == rounds}
     print(f"\n{verdict('first result', seconds) or 'no aim for these'}", flush=True)
+
+
+def begin(rounds: int) -> None:
+    print(f"\n## each runner, {rounds} rounds (clusters: one); milliseconds\n")
+    print_row(["runner", "import and first result", "again", "end"], ["---", *["---:"] * 3])
+    for name in BEGINNINGS:
+        answers = [alone("beginning", name) for _ in range(1 if name.startswith(CLUSTERS) else rounds)]
+        columns = (median(one[part] for one in answers) * 1000 for part in ("first", "again", "end"))
+        print_row([name, *(f"{column:.2f}" for column in columns)])
 
 
 def scaling(chosen: dict[str, tuple[str, Contender]], rounds: int) -> None:

@@ -35,7 +35,9 @@ AIMS = {
 
 
 def ratio(rounds: Rounds, one: str, other: str) -> float:
-    """How many times as long ``one`` takes as ``other``: the median over the rounds."""
+    """How many times as long ``one`` takes as ``other``: the median over the rounds; of a cluster, by medians."""
+    if len(rounds[one]) != len(rounds[other]):
+        return median(rounds[one]) / median(rounds[other])
     return median(a / b for a, b in zip(rounds[one], rounds[other], strict=True))
 
 
