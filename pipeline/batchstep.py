@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Never, TypeAlias, TypeVar, cast, overload
 
-from returns.result import Result
+from returns.result import Failure, Result, Success
 from typing_extensions import TypeIs, Unpack
 
 from pipeline import signature
@@ -52,7 +52,7 @@ class Batched:
 
     def __call__(self, value: Any) -> Any:
         """The result of one value."""
-        return self.results(self.stands_for([value], *self.contexts()), 1)[0]
+        return self.only(self.stands_for([value], *self.contexts()))
 
     def contexts(self) -> tuple[list[StepContext], ...]:
         """What the function wants after the values, for a call with one value."""
@@ -61,8 +61,15 @@ class Batched:
         alone = StepContext(run_id="", input_id="", step=self.name, idempotency_key=f"//{self.name}")
         return ([StepContext.current() or alone],)
 
+    def only(self, answer: Any) -> Any:
+        """What the function returned for one value, as the result of that value; a ``Failure`` of the call is it."""
+        kind = cast("type[object]", type(answer))
+        return answer if kind is Failure else self.results(answer, 1)[0]
+
     def results(self, answer: Any, count: int) -> list[Any]:
         """What the function returned for ``count`` values, one result for each; raises ``WrongResults``."""
+        kind = cast("type[object]", type(answer))
+        answer = answer.unwrap() if kind is Success else answer
         if not hasattr(answer, "__iter__") or isinstance(answer, str | bytes | Mapping | AbstractSet):
             raise WrongResults(
                 f"batch step {self.name!r} returned {_shown(cast('object', answer))} for {count} values; "
@@ -94,7 +101,7 @@ class AsyncBatched(Batched):
 
     async def __call__(self, value: Any) -> Any:
         """The result of one value."""
-        return self.results(await self.stands_for([value], *self.contexts()), 1)[0]
+        return self.only(await self.stands_for([value], *self.contexts()))
 
 
 class BatchStepDecorator:

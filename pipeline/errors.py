@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pipeline.model import ProcessorInput
@@ -108,6 +108,10 @@ class WrongAnswer(TypeError):
 
 class WrongResults(TypeError):
     """What the inputs of a call of a batch step fail with when it did not return one result for each value."""
+
+
+WRONG_RETURNS: Final = (ForgottenReturn, WrongAnswer, WrongResults)
+"""Mistakes in the code of a step, which are there again at the next try."""
 
 
 class RunFailed(PipelineError, RuntimeError):

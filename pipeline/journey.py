@@ -82,7 +82,7 @@ class Journey:
 
     def _reached(self, answer: Any, attempts: tuple[Attempt | Note, ...], end: int) -> None:
         if type(answer) is Stop:
-            self._ended(answer)
+            self._ended(msgspec.structs.replace(answer, attempts=(*answer.attempts, *attempts)))
         else:
             self.value, self.index, self.attempts = answer, end, (*self.attempts, *attempts)
 

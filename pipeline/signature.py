@@ -48,7 +48,7 @@ def item_types(fn: Callable[..., Any]) -> tuple[Any, Any]:
     >>> item_types(lengths)
     (<class 'str'>, <class 'int'>)
     """
-    output = item_of(_returned(fn))
+    output = item_of(_success_of(_returned(fn)))
     may_be_result = any(get_origin(part) is Result for part in get_args(output))
     return item_of(input_type(fn)), UNREAD if may_be_result else _success_of(output)
 

@@ -10,7 +10,6 @@ import msgspec
 from returns.result import Failure, Success
 
 from pipeline import snapshot
-from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
 from pipeline.batchstep import Batched
 from pipeline.errors import WrongResults
 from pipeline.guard.effects import Late, Raised
@@ -56,8 +55,8 @@ class Member:
         self.error, self.kind, self.alone = error, attempt.kind, alone
 
     def stop(self, call: Call, refusal: Refusal) -> None:
-        """It ends here."""
-        self.end = refuse(call, refusal, self.value, (self.before, None, tuple(self.attempts)))
+        """It ends here; ``attempts`` tells how it went, because more may be told of it later."""
+        self.end = refuse(call, refusal, self.value, (self.before, None, ()))
 
 
 class Group:
@@ -113,22 +112,13 @@ class Group:
             member.escaped = member.escaped or (is_late and answer.escaped)
 
     def _settle(self, member: Member, result: Any, duration_s: float) -> None:
-        error = self._failure_in(result)
+        error = result._inner_value if type(result) is Failure else self.guard.wrong_in(result)
         if error is None:
             member.end = result._inner_value if type(result) is Success else result
             return
         member.fails(attempt_of(self.guard.step.name, error, duration_s, "error"), error, alone=True)
         if not (may_pass(error) and self.guard.names(self.guard.retry, error)):
             self.fail(member)
-
-    def _failure_in(self, result: Any) -> Any:
-        if type(result) is Failure:
-            return result._inner_value
-        step = self.guard.step
-        if result is None and not step.may_return_none:
-            return forgotten_return(step.name)
-        value = result._inner_value if type(result) is Success else result
-        return wrong_answer(f"batch step {step.name!r}", value) if type(value) in NO_VALUES else None
 
     def fail(self, member: Member) -> None:
         """An input ends with what its last try failed with."""

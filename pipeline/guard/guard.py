@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from returns.result import Failure
+from returns.result import Failure, Success
 
-from pipeline.answer import forgotten_return
+from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
+from pipeline.batchstep import is_batched
 from pipeline.guard.breaker import Breaker
 from pipeline.guard.effects import Late, Raised
 from pipeline.guard.results import Remembered
@@ -69,9 +70,17 @@ class Guard:
         if kind is Late:
             late = TimeoutError(f"step {self.step.name!r} took longer than {self.policies.timeout_s:g} s")
             return late.with_traceback(answer.at)
+        return self.wrong_in(answer)
+
+    def wrong_in(self, answer: Any) -> Exception | None:
+        """What is wrong with an answer that the step cannot mean: nothing, or what is no value; else ``None``."""
         if answer is None and not self.step.may_return_none:
             return forgotten_return(self.step.name)
-        return None
+        value = answer._inner_value if type(answer) is Success else answer
+        if type(value) not in NO_VALUES:
+            return None
+        kind = "batch step" if is_batched(self.step.fn) else "step"
+        return wrong_answer(f"{kind} {self.step.name!r}", value)
 
     def names(self, policy: Retry | CircuitBreaker, error: Any) -> bool | None:
         """Whether a policy is about ``error``; ``None`` where a function of the user's in it raised: it says nothing.

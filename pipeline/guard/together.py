@@ -26,14 +26,15 @@ from pipeline.walk import Refusal, Stop, Tried
 
 
 def together(group: Group) -> Effects:
-    """Take all members of a group to their end."""
+    """Take all members of a group to their end. What is known of them already is no answer of the service."""
     remembered = group.guard.remembered
     if remembered is None:
         yield from _called(group)
         return
     keys = yield Do(partial(_look_up, remembered, group.members))
-    if group.pending:
-        yield from _called(group)
+    unknown = group.pending
+    if unknown:
+        yield from _called(Group(group.guard, group.call, unknown))
     yield Do(partial(_keep, remembered, group.members, keys))
 
 

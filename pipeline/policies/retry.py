@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from pipeline.errors import WRONG_RETURNS
 from pipeline.policies.matching import Errors, check, check_errors, is_number, matches
 
 Jitter: TypeAlias = Literal["full", "none"]
@@ -21,7 +22,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     An exception and a ``Failure`` are alike. ``on`` is an exception type, a function of the error (one that pickles),
     or a tuple of types, functions and error values; by default what is known to pass: ``ConnectionError`` and
-    ``TimeoutError``, which a step's own ``timeout`` is as well. An error whose ``retryable`` is ``False`` never is.
+    ``TimeoutError``, which a step's own ``timeout`` is as well. An error whose ``retryable`` is ``False`` never is,
+    nor is a mistake in what the step returns, such as a forgotten ``return``: it would be there again.
     ``WorkerDied``, which is no ``Exception``, asks for the same where the input's worker was killed or crashed: then
     the input goes on from where it started in this run, or from its last checkpoint.
 
@@ -93,7 +95,12 @@ def decide(retry: Retry, tries: int, error: object, *, draw: float, now: float) 
 
 
 def may_pass(error: object) -> bool:
-    """Whether ``error`` may be gone at the next try: what ends more than the call only if it says so itself."""
+    """Whether ``error`` may be gone at the next try.
+
+    What ends more than the call may only if it says so itself, and a mistake in what the step returns never.
+    """
+    if isinstance(error, WRONG_RETURNS):
+        return False
     asked = _asked(error, "retryable")
     is_fatal = isinstance(error, BaseException) and not isinstance(error, Exception)
     return asked is True if is_fatal else asked is not False

@@ -13,6 +13,7 @@ from pipeline import (
     Cache,
     CircuitBreaker,
     ConcurrencyLimit,
+    Event,
     Failure,
     MemoryJournal,
     Pipeline,
@@ -26,7 +27,8 @@ from pipeline import (
 )
 from pipeline.batchcall import run_batch
 from pipeline.engine import Program
-from pipeline.guard import Timing
+from pipeline.guard import Caching, Timing
+from pipeline.guard.results import InMemory
 from pipeline.testing import FakeClock
 from pipeline.walk import Stop
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
@@ -49,7 +51,8 @@ class Desk:
 
         one = batch_step("call", max_size=64, **settings)(call)
         timing = Timing(self.clock.monotonic, self.clock.time, self.clock.sleep, self.clock.asleep, lambda: 1.0)
-        self.program = Program(Pipeline.of([one]), timing=timing, stopping=lambda: self.stopped)
+        caching = Caching(InMemory(), code={"call": "1"})
+        self.program = Program(Pipeline.of([one]), timing=timing, stopping=lambda: self.stopped, caching=caching)
 
     def ends(self, *numbers: int) -> list[Any]:
         """What became of each: its output, or what it stopped with."""
@@ -133,7 +136,7 @@ def test_every_try_is_told_with_each_input_that_was_in_it() -> None:
 
     ends: Any = run_batch(desk.program, 0, [("a", 1), ("b", 0)])
 
-    good, bad = ends[0][2], ends[1][0].attempts
+    good, bad = ends[0][2], ends[1][2]
     assert [attempt.message for attempt in good] == ["integer division or modulo by zero (in a call with 2 values)"]
     assert [attempt.message for attempt in bad] == [good[0].message, "integer division or modulo by zero"]
 
@@ -179,6 +182,53 @@ def test_one_bad_input_does_not_open_a_breaker() -> None:
 
     assert desk.ends(0, 1, 2, 3, 4, 5, 6, 7)[1:] == [1, 0, 0, 0, 0, 0, 0]
     assert desk.program.supplies.breakers["step call"].state.phase == "closed"
+
+
+def test_what_the_cache_knows_is_no_answer_of_a_service_that_is_down() -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        if any(numbers):
+            raise ConnectionError("down")
+        return numbers
+
+    desk = Desk(answer, cache=Cache(), breaker=CircuitBreaker(failures=2, reset_s=60))
+    desk.ends(0)
+
+    ends = [desk.ends(number, 0) for number in range(1, 5)]
+    desk.clock.sleep(60.0)
+    probed = desk.ends(5, 0)
+    behind = desk.ends(6, 0)
+
+    assert desk.calls == [[0], [1], [2], [5]]
+    assert [end[0] for end in ends[:2]] == ["down", "down"]
+    assert all("its circuit breaker is open" in end[0] for end in [*ends[2:], behind])
+    assert [end[1] for end in [*ends, probed, behind]] == [0] * 6
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def on_event(self, event: Event) -> None:
+        name = type(event).__name__
+        self.events += [name] if name.startswith("Breaker") else []
+
+
+def raised(numbers: list[int]) -> list[Result[int, Exception]]:
+    raise ConnectionError("down")
+
+
+def returned(numbers: list[int]) -> list[Result[int, Exception]]:
+    return [Failure(ConnectionError("down")) for _ in numbers]
+
+
+@pytest.mark.parametrize("function", [raised, returned])
+def test_a_breaker_tells_that_it_opened_however_the_step_failed(function: Any) -> None:
+    listener = Listener()
+    down = batch_step("call", max_size=2, breaker=CircuitBreaker(failures=1))(function)
+
+    Processor(pipeline=down, observers=[listener]).execute(to_inputs([1, 2, 3]))
+
+    assert listener.events == ["BreakerOpened"]
 
 
 def raises(_error: object) -> bool:

@@ -191,6 +191,20 @@ def test_a_wrong_number_of_results_is_the_functions_failure_and_not_looked_for(
     assert all(message in failed.message for failed in result.failed)
 
 
+def all_or_nothing(numbers: list[int]) -> Result[list[int], str]:
+    return Failure("not a number") if 0 in numbers else Success([10 * number for number in numbers])
+
+
+@pytest.mark.parametrize("max_size", [1, 2])
+def test_a_result_for_the_whole_call_is_that_of_each_value(max_size: int) -> None:
+    called: Any = batch_step("call", max_size=max_size)(all_or_nothing)  # type: ignore[arg-type]
+
+    result = Processor(pipeline=called).execute(to_inputs([1, 2, 3, 0]))
+
+    assert [outcome.output for outcome in result.succeeded] == [10, 20, 30]
+    assert (called(1), called(0), called.output_type) == (Success(10), Failure("not a number"), int)
+
+
 @batch_step("spoil", max_size=4, max_wait_s=None)
 def spoil(rows: list[list[int]]) -> list[int]:
     for row in rows:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypeVar
 import pytest
 
 from pipeline import (
+    CircuitBreaker,
+    ConcurrencyLimit,
     Failed,
     Failure,
     ForgottenReturn,
@@ -18,6 +20,7 @@ from pipeline import (
     ProcessorInput,
     Result,
     Retry,
+    StepContext,
     Success,
     WrongAnswer,
     batch_step,
@@ -93,6 +96,47 @@ def test_a_wrong_answer_is_the_same_behind_policies(function: Callable[[int], An
     guarded = step("call", retry=Retry(on=Exception, attempts=3, wait=0.0))(function)
 
     assert told in Processor(pipeline=guarded).execute(to_inputs([1])).failed[0].message
+
+
+def forgotten(number: int) -> int:  # type: ignore[empty-body]  # pyright: ignore[reportReturnType]
+    pass
+
+
+async def aforgotten(number: int) -> int:  # type: ignore[empty-body]  # pyright: ignore[reportReturnType]
+    pass
+
+
+@pytest.mark.parametrize("settings", [{}, {"limit": ConcurrencyLimit(2)}], ids=["retry alone", "limit"])
+@pytest.mark.parametrize("function", [forgotten, aforgotten, generator, nested_failure])
+def test_a_mistake_in_what_a_step_returns_is_never_tried_again(
+    function: Callable[[int], Any], settings: Any, every_runner: Runner
+) -> None:
+    stubborn = step("call", retry=Retry(on=Exception, attempts=3, wait=0.0), **settings)(function)
+
+    failed = Processor(pipeline=stubborn, runner=every_runner).execute(to_inputs([1])).failed[0]
+
+    assert [attempt.exception for attempt in failed.attempts] == [failed.exception]
+
+
+def test_a_wrong_answer_after_other_tries_is_told_as_the_last_of_them() -> None:
+    @step("call", retry=Retry(on=ConnectionError, attempts=3, wait=0.0))
+    def call(number: int, context: StepContext) -> Any:
+        if context.attempt == 1:
+            raise ConnectionError("busy")
+        return (each for each in range(number))
+
+    result = Processor(pipeline=call).execute(to_inputs([1]))
+
+    assert [attempt.exception for attempt in result.failed[0].attempts] == ["ConnectionError", "WrongAnswer"]
+    assert result.metrics.steps["call"].retries == 1
+
+
+def test_a_breaker_counts_a_wrong_answer_as_it_counts_what_a_step_raises() -> None:
+    call = step("call", breaker=CircuitBreaker(failures=2))(generator)
+
+    result = Processor(pipeline=call).execute(to_inputs([1, 2, 3]))
+
+    assert [type(outcome).__name__ for outcome in result.outcomes] == ["Failed", "Failed", "NotRun"]
 
 
 def test_one_value_of_a_batch_that_is_no_value_fails_that_input_only() -> None:
