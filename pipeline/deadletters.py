@@ -9,9 +9,7 @@ A line is the document's error response; its ``retry`` holds what else a retry n
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -20,12 +18,13 @@ from typing import Any, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from pipeline.atomicfile import write_whole
 from pipeline.changes import output_type
 from pipeline.codec import CodecError, Registry, decode, encode
 from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
 from pipeline.model import Completed, Failed, FailureKind, Payload, ProcessorInput
-from pipeline.payload import REFUSED, BadPayload, read_payload
+from pipeline.payload import REFUSED, STARTS_ANEW, BadPayload, read_payload
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
@@ -41,6 +40,7 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``data`` is the input's own, ``problem`` why something could not be stored. ``resume`` is where the input goes
     on, where that is not what the response's payload says: an input that failed before its first step.
+    ``plain`` says that what it goes on with is JSON as it was, of no declared type, because it does not fit its step.
     """
 
     data: Any = UNSET
@@ -52,6 +52,7 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_fingerprint: str | None = None
     code: dict[str, str | None] = {}
     edited: bool = False
+    plain: bool = False
     resume: dict[str, Any] | UnsetType = UNSET
     problem: str | None = None
 
@@ -69,7 +70,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
         a device or a pipe is written to.
         """
         lines = [_line(self._letter(failed, again, run_id)) for failed, again in letters]
-        _put(Path(path), b"".join(lines))
+        write_whole(Path(path), b"".join(lines))
         return len(lines)
 
     def read(self, path: Place) -> list[ProcessorInput[Any]]:
@@ -94,9 +95,10 @@ class DeadLetters(msgspec.Struct, frozen=True):
         payload = failed.payload if early or not isinstance(again.payload, Payload) else again.payload
         brought = _brought(again.payload) if early else payload
         goes_on = brought if isinstance(brought, Payload) else payload
-        response["payload"]["data"] = self._stored(payload.data, self._declared(payload.step, early), problems)
+        response["payload"]["data"], plain = self._kept(payload, problems)
+        resume, plain = self._resume(brought, problems) if early else (UNSET, plain)
         remains = Remains(
-            data=self._stored(again.data, self._declared("", first=True), problems, otherwise=UNSET),
+            data=self._stored(again.data, self._declared(""), problems),
             account_id=again.account_id,
             underwriting_id=again.underwriting_id,
             run_id=run_id or None,
@@ -105,37 +107,50 @@ class DeadLetters(msgspec.Struct, frozen=True):
             input_fingerprint=goes_on.input_fingerprint,
             code=goes_on.code,
             edited=goes_on.edited,
-            resume=self._resume(brought, problems) if early else UNSET,
+            plain=plain,
+            resume=resume,
             problem="; ".join(dict.fromkeys(problems)) or None,
         )
         return {**response, "retry": msgspec.to_builtins(remains)}
 
-    def _resume(self, brought: Payload | Completed[Any] | None, problems: list[str]) -> dict[str, Any]:
+    def _resume(self, brought: Payload | Completed[Any] | None, problems: list[str]) -> tuple[dict[str, Any], bool]:
         """Where an input goes on that failed before its first step: what it had brought with it."""
         if brought is None:
-            return {"step": ""}
+            return {"step": ""}, False
         if isinstance(brought, Completed):
-            return self._done(brought, problems)
-        data = self._stored(brought.data, self._declared(brought.step, first=False), problems)
-        return {**brought.as_document(), "data": data}
+            return self._done(brought, problems), False
+        data, plain = self._kept(brought, problems)
+        return {**brought.as_document(), "data": data}, plain
 
     def _done(self, done: Completed[Any], problems: list[str]) -> dict[str, Any]:
         """An output that was refused, for a later version that may keep it."""
-        output = self._stored(done.output, output_type(self.pipeline, done.code), problems, otherwise=UNSET)
+        output = self._stored(done.output, output_type(self.pipeline, done.code), problems)
         return {"step": ""} if output is UNSET else msgspec.to_builtins(msgspec.structs.replace(done, output=output))
 
-    def _declared(self, step: str, first: bool) -> Any:
-        """The type of what enters a step; anything, where there is no such step."""
-        index = 0 if first else self.pipeline.find(step)
+    def _declared(self, step: str) -> Any:
+        """The type of what enters a step, the first one where none has begun; anything, where there is no such step."""
+        index = 0 if not step or step in RESERVED else self.pipeline.find(step)
         return Any if index is None or not len(self.pipeline) else self.pipeline[index].input_type
 
-    def _stored(self, value: Any, declared: Any, problems: list[str], otherwise: Any = None) -> Any:
-        """A value as plain JSON data from which the same value is read."""
+    def _stored(self, value: Any, declared: Any, problems: list[str]) -> Any:
+        """A value as plain JSON data from which the same value is read, if there is such data."""
         try:
             return json.loads(encode(value, declared, registry=self.registry))
         except CodecError as error:
             problems.append(str(error))
-            return otherwise
+            return UNSET
+
+    def _kept(self, payload: Payload, problems: list[str]) -> tuple[Any, bool]:
+        """What a payload holds as JSON data, and whether of no declared type: it may not fit its step."""
+        refused = list[str]()
+        data = self._stored(payload.data, self._declared(payload.step), refused)
+        if data is not UNSET:
+            return data, False
+        try:
+            return json.loads(encode(payload.data)), True
+        except CodecError:
+            problems += refused
+            return None, False
 
     # in
 
@@ -143,14 +158,14 @@ class DeadLetters(msgspec.Struct, frozen=True):
         letter: Any = json.loads(line)
         input_id, given = _told(letter)
         remains = msgspec.convert(letter.get("retry") or {}, Remains)
-        again = given if remains.resume is UNSET else remains.resume
+        again = given if remains.resume is UNSET else _corrected(remains.resume, given, remains.problem)
         step = str(again.get("step") or "")
         index = self.pipeline.find(step)
         has_entered = "data" in again and (remains.problem is None or again["data"] is not None)
         if remains.data is UNSET and not has_entered:
             why = remains.problem or "$.payload.data and $.retry.data are missing"
             raise ValueError(f"input {quoted(input_id)} has no data to go on with ({why}); give this input again")
-        entered = self._entered(again.get("data"), index)
+        entered = self._entered(again.get("data"), None if remains.plain else index)
         data = self._read(remains.data, 0) if remains.data is not UNSET else entered if not index else None
         payload = Payload(
             step=step,
@@ -167,8 +182,15 @@ class DeadLetters(msgspec.Struct, frozen=True):
             account_id=remains.account_id,
             underwriting_id=remains.underwriting_id,
             data=data,
-            payload=payload if step == REFUSED or (has_entered and step) else self._read_done(again),
+            payload=payload if step == REFUSED or (has_entered and step) else self._without_data(again, step, remains),
         )
+
+    def _without_data(self, again: Mapping[str, Any], step: str, remains: Remains) -> Payload | Completed[Any] | None:
+        """What an input goes on with where no data of a payload is there: one that it had brought is refused."""
+        if remains.resume is UNSET or not step or step in STARTS_ANEW:
+            return self._read_done(again)
+        told = f"what was to enter {quoted(step)} is not in the dead letter ({remains.problem or '$.payload.data'})"
+        return Payload(step=REFUSED, exception=BadPayload.__name__, message=f"{told}; give the payload again")
 
     def _read_done(self, again: Mapping[str, Any]) -> Completed[Any] | None:
         if again.get("status") != "completed":
@@ -200,6 +222,7 @@ def read_failures(
     Their data is of the steps' declared types. ``DeadLettersDamaged`` names the lines that cannot be read, and
     carries the inputs of all the others; ``OSError`` when there is no such file.
 
+    >>> import tempfile
     >>> from pipeline import Processor, step, to_inputs
     >>> invert = step("invert")(lambda n: 1 / n)
     >>> result = Processor(pipeline=invert).execute(to_inputs([0]))
@@ -234,6 +257,15 @@ def _told(letter: Any) -> tuple[str, dict[str, Any]]:
     return input_id, cast("dict[str, Any]", payload)
 
 
+def _corrected(resume: dict[str, Any], given: dict[str, Any], problem: str | None) -> dict[str, Any]:
+    """Where an input goes on that failed before its first step: the response's payload may have been corrected."""
+    step = given.get("step")
+    if not isinstance(step, str) or not step or step in RESERVED:
+        return resume
+    has_data = "data" in given and (problem is None or given["data"] is not None)
+    return {**resume, "step": step, **({"data": given["data"]} if has_data else {})}
+
+
 def _line(letter: dict[str, Any]) -> bytes:
     text = json.dumps(letter, ensure_ascii=False, separators=(",", ":"))
     try:
@@ -242,40 +274,3 @@ def _line(letter: dict[str, Any]) -> bytes:
         if _SIDE_BY_SIDE.search(text):  # which escapes would make one character of
             return text.encode("utf-8", "surrogatepass") + b"\n"
         return json.dumps(letter, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write ``data``: in the place of a file, or to a device or a pipe. An error names the path."""
-    try:
-        if path.is_char_device() or path.is_fifo():
-            path.write_bytes(data)
-        else:
-            _replace(path, data)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise type(error)(error.errno, error.strerror, str(path)) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put ``data`` in the place of a file, all of it or nothing."""
-    descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)  # whatever the umask says
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(written).replace(path)
-    except BaseException:
-        Path(written).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

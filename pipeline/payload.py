@@ -2,8 +2,8 @@
 
 payload          read as
 ───────          ───────
-Payload          itself
-Completed        itself
+Payload          itself, if its fields are what they should be
+Completed        the same
 a dictionary     either: the document's four keys, or what a dead letter holds
 anything else    BadPayload, of which ``refused`` makes the outcome
 """
@@ -25,6 +25,11 @@ REFUSED = "resume"
 
 STARTS_ANEW: frozenset[str] = RESERVED - {REFUSED}
 """What is no step of the pipeline, and what an input that failed there has nothing to go on with."""
+
+
+_GET: Any = dict[str, Any].get  # of a dictionary whose class may have another
+_TEXT: frozenset[type] = frozenset({str})
+_TEXT_OR_NONE: frozenset[type] = frozenset({str, type(None)})
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -50,7 +55,7 @@ def read_payload(given: Any, retries: int = 0) -> Payload | Completed[Any]:
 
 def _read(given: Any, retries: int) -> Payload | Completed[Any]:
     if _is_read(given):
-        return given
+        return given if _is_sound(given) else _made(type(given), msgspec.structs.asdict(given))
     if isinstance(given, Unreadable):
         raise BadPayload(given.problem)
     if not isinstance(given, Mapping):
@@ -67,12 +72,30 @@ def _read(given: Any, retries: int) -> Payload | Completed[Any]:
     if not completed and "data" not in fields:
         cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
         raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
+    return _made(Completed[Any], fields) if completed else _made(Payload, {"retry_count": retries, **fields})
+
+
+def _made(kind: Any, fields: dict[str, Any]) -> Payload | Completed[Any]:
     try:
-        if completed:
-            return msgspec.convert(fields, Completed[Any])
-        return msgspec.convert({"retry_count": retries, **fields}, Payload)
+        made: Payload | Completed[Any] = msgspec.convert(fields, kind)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"the payload is malformed: {error}") from error
+    return made
+
+
+def _is_sound(given: Payload | Completed[Any]) -> bool:
+    """Whether the fields are of their types: a Struct takes whatever it is given."""
+    it: Any = given
+    seen, code = it.input_fingerprint, it.code
+    if not (seen is None or isinstance(seen, str)) or not isinstance(code, dict):
+        return False
+    known = cast("dict[object, object]", code)
+    if not _TEXT.issuperset(map(type, known)) or not _TEXT_OR_NONE.issuperset(map(type, known.values())):
+        return False
+    if isinstance(given, Completed):
+        return it.run_id is None or isinstance(it.run_id, str)
+    is_told = isinstance(it.step, str) and isinstance(it.exception, str) and isinstance(it.message, str)
+    return is_told and type(it.retry_count) is int and type(it.edited) is type(it.checkpoint) is bool
 
 
 def _is_read(given: object) -> TypeIs[Payload | Completed[Any]]:
@@ -98,6 +121,15 @@ def _as_given(item: ProcessorInput[Any]) -> Payload:
     try:
         payload = read_payload(item.payload)
     except BadPayload:
-        given: Any = item.payload if isinstance(item.payload, dict) else {}
-        return Payload(step=REFUSED, data=given.get("data", item.data))
+        return Payload(step=REFUSED, data=_data_in(item.payload, item.data))
     return payload if isinstance(payload, Payload) else Payload(step=REFUSED, data=item.data)
+
+
+def _data_in(given: object, otherwise: Any) -> Any:
+    """The data in a payload that cannot be gone on with, as far as it can be seen."""
+    if isinstance(given, Payload):
+        return given.data
+    try:
+        return _GET(given, "data", otherwise) if isinstance(given, dict) else otherwise
+    except Exception:  # noqa: BLE001 - a key of the caller's may raise anything where it is compared
+        return otherwise

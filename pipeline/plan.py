@@ -167,13 +167,7 @@ def _of_payload(
     rules: ResumeRules,
     code: Callable[[], Code],
 ) -> Decision:
-    index = pipeline.find(payload.step)
-    if index is None:
-        hint = did_you_mean(payload.step, pipeline.names)
-        raise BadPayload(
-            f"$.step: no step {quoted(payload.step)} in pipeline ({pipeline}){hint or '.'} "
-            "If the step was renamed, keep its old name: step('new', aliases=('old',))"
-        )
+    index = _place_of(pipeline, payload)
     input_changed = _input_changed(item, payload, index)
     if input_changed and (decision := _on_change(item, rules.on_input_change, "the input changed")):
         return decision
@@ -182,12 +176,33 @@ def _of_payload(
         return decision
     if parked := _quarantined(item, payload, rules):
         return parked
-    try:
-        value = codec.conform(payload.data, pipeline[index].input_type, registry=rules.registry)
-    except codec.CodecError as error:
-        raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
+    value = _value_at(pipeline, index, payload, rules.registry)
     reason = _why_there(payload)
     return Run(index, value, f"{reason}; {changes}" if changes.steps else reason, payload, changes.steps)
+
+
+def check_fits(pipeline: Pipeline[Any, Any, Any], payload: Payload, registry: codec.Registry | None) -> None:
+    """``BadPayload`` where the pipeline has no such step, or the step does not take the payload's data."""
+    if payload.step and payload.step not in STARTS_ANEW:
+        _value_at(pipeline, _place_of(pipeline, payload), payload, registry)
+
+
+def _place_of(pipeline: Pipeline[Any, Any, Any], payload: Payload) -> int:
+    index = pipeline.find(payload.step)
+    if index is None:
+        hint = did_you_mean(payload.step, pipeline.names)
+        raise BadPayload(
+            f"$.step: no step {quoted(payload.step)} in pipeline ({pipeline}){hint or '.'} "
+            "If the step was renamed, keep its old name: step('new', aliases=('old',))"
+        )
+    return index
+
+
+def _value_at(pipeline: Pipeline[Any, Any, Any], index: int, payload: Payload, registry: codec.Registry | None) -> Any:
+    try:
+        return codec.conform(payload.data, pipeline[index].input_type, registry=registry)
+    except codec.CodecError as error:
+        raise BadPayload(f"the payload's data no longer fits step {pipeline.names[index]!r}: {error}") from error
 
 
 def _why_there(payload: Payload) -> str:

@@ -6,8 +6,9 @@ That holds by construction for the kinds below and for no others (a ``__post_ini
 constraint or an omitted default may change or refuse the value): those return no predicate, and the codec
 decodes and compares instead.
 
-``already``: the value is an instance of the declared type as Python understands it (subclasses count, an
-``int`` is a ``float``, objects are trusted about their own fields), so that resuming passes it on untouched.
+``already``: the value is an instance of the declared type as Python understands it (subclasses count, so a
+``bool`` is an ``int``; an ``int`` is a ``float``; objects are trusted about their own fields), so that resuming
+passes it on untouched.
 
 Both are generated as one Python expression a class, since a closure for every node would cost three times as much.
 """
@@ -179,10 +180,8 @@ class _Already(_Writer):
     def leaf(self, info: kinds.Type, v: str) -> str | None:
         if type(info) is kinds.AnyType:
             return "True"
-        if type(info) is kinds.IntType:
-            return f"(type({v}) is int or isinstance({v}, int) and type({v}) is not bool)"
         if type(info) is kinds.FloatType:
-            return f"(type({v}) is float or isinstance({v}, (int, float)) and type({v}) is not bool)"
+            return f"isinstance({v}, {self.named((int, float))})"
         if type(info) is kinds.EnumType:
             return self.of_type(v, info.cls)
         kind = _LEAVES.get(type(info)) or _CHECKED.get(type(info), (None,))[0]

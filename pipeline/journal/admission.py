@@ -13,8 +13,9 @@ from pipeline.journal.recall import Recall
 from pipeline.journal.records import SLOTS, OutcomeRow
 from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
-from pipeline.model import Outcome, ProcessorInput
+from pipeline.model import Outcome, Payload, ProcessorInput
 from pipeline.payload import STARTS_ANEW, BadPayload, read_payload, refused
+from pipeline.plan import check_fits
 
 AT_A_TIME = 1_000
 """Inputs that are encoded at a time when a run begins."""
@@ -103,12 +104,15 @@ class Admission:
         """The row of the payload that an input brought with it; ``None`` to leave what is recorded."""
         try:
             payload = read_payload(item.payload, self.retries)
+            row = self.stored.given_row(number, self.lease.run, payload, self.code)
+            if row.problem is not None and isinstance(payload, Payload):  # of no step's type, so it will be refused
+                check_fits(self.stored.pipeline, payload, self.stored.registry)
         except BadPayload as problem:
             if self._is_recorded(number):
                 return None
-            refusal = refused(item, str(problem), BadPayload.__name__)  # each resume is told, until it brings another
+            nothing = replace(item, payload=None)  # each resume is told, until it brings another
+            refusal = refused(nothing, str(problem), BadPayload.__name__)
             return self.stored.outcome_row(number, self.lease.run, refusal, self.code)
-        row = self.stored.given_row(number, self.lease.run, payload, self.code)
         return None if row.problem is not None and self._has_output(number) else row
 
     def _has_output(self, number: int) -> bool:

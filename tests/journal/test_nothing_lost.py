@@ -217,7 +217,10 @@ class Odd(dict[str, Any]):
         raise OSError("the file is gone")
 
 
-UNREADABLE = pytest.mark.parametrize("bad", [{"step": "b"}, "text", 7, {**STOPPED, "message": 1}, Odd()])
+NOT_STORED: list[Any] = [{"step": "b", "data": (1, 2)}, {"step": "b", "data": object()}, {"step": "c", "data": (1,)}]
+"""Payloads that are refused, and whose data no journal can hold."""
+
+UNREADABLE = pytest.mark.parametrize("bad", [{"step": "b"}, "text", 7, {**STOPPED, "message": 1}, Odd(), *NOT_STORED])
 
 
 @UNREADABLE

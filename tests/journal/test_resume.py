@@ -251,6 +251,25 @@ def test_a_changed_row_is_never_taken_for_a_value(make_store: Stores, kind: str)
         processor(store()).resume()
 
 
+@step("is one")
+def is_one(value: int) -> int:
+    return value == 1  # a bool, which is an int
+
+
+@pytest.mark.parametrize("durability", ["input", "step"])
+def test_a_bool_goes_on_where_a_number_is_declared(store: Store, durability: Any) -> None:
+    broken.add(True)
+    numbers = Processor(name="numbers", pipeline=is_one >> check, journal=store(durability))
+    first = numbers.execute(inputs(1))
+    broken.clear()
+    ran.clear()
+
+    retried, resumed = Processor(pipeline=is_one >> check).retry(first), numbers.resume()
+
+    assert (retried.output, resumed.output) == ([2], [2])
+    assert ran == [("check", True), ("check", True)]
+
+
 def test_when_the_journal_fails_nothing_more_is_acknowledged(
     journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,10 @@ def test_a_payload_that_needs_one_more_step_says_which() -> None:
 def test_a_payload_with_a_step_that_is_no_text_is_refused() -> None:
     odd: Any = Payload(step=5, data=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-    assert "no step 5" in PROCESSOR.execute([ProcessorInput(input_id="1", data="1", payload=odd)]).failed[0].message
+    assert (
+        "got `int` - at `$.step`"
+        in PROCESSOR.execute([ProcessorInput(input_id="1", data="1", payload=odd)]).failed[0].message
+    )
 
 
 @pytest.mark.parametrize("steps", [None, parse, 5])

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from pipeline import (
+    Completed,
     DuplicateStep,
     Failed,
     InvalidSetting,
@@ -19,6 +20,7 @@ from pipeline import (
     MemoryJournal,
     NotPicklable,
     NotRun,
+    Payload,
     Pipeline,
     Processor,
     ProcessorInput,
@@ -272,6 +274,56 @@ def test_a_payload_that_cannot_be_used_fails_closed_and_says_where(payload: Any,
     assert path in result.failed[0].message
     assert result.retry_inputs() == [item]
     assert restarted.output == [{"quotient": 3.0}]
+
+
+class Moody(dict[str, Any]):
+    """A mapping whose own methods do not work."""
+
+    def get(self, *_: object) -> Any:
+        raise OSError("gone")
+
+
+MADE_BY_HAND: list[tuple[Any, str]] = [
+    (Moody(step="processing"), "$.data: missing"),
+    (Payload(step=cast("str", 7), data=1), "$.step"),
+    (Payload(step=cast("str", None), data=1), "$.step"),
+    (Payload(step="processing", data=1, message=cast("str", None)), "$.message"),
+    (Payload(step="processing", data=1, exception=cast("str", 5)), "$.exception"),
+    (Payload(step="processing", data=1, retry_count=cast("int", "x")), "$.retry_count"),
+    (Payload(step="processing", data=1, input_fingerprint=cast("str", 7)), "$.input_fingerprint"),
+    (Payload(step="processing", data=1, edited=cast("bool", "no")), "$.edited"),
+    (Payload(step="processing", data=1, code=cast("dict[str, str | None]", 7)), "$.code"),
+    (Payload(step="processing", data=1, code=cast("dict[str, str | None]", {"a": 1})), "$.code"),
+    (Completed(output=1, code=cast("dict[str, str | None]", None)), "$.code"),
+    (Completed(output=1, run_id=cast("str", 7)), "$.run_id"),
+    (Completed(output=1, input_fingerprint=cast("str", 5)), "$.input_fingerprint"),
+]
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+@pytest.mark.parametrize(("payload", "path"), MADE_BY_HAND)
+def test_a_payload_whose_fields_are_of_wrong_types_costs_its_own_input_only(
+    payload: Any, path: str, is_recorded: bool
+) -> None:
+    items = [ProcessorInput(input_id="a", data="4", payload=payload), ProcessorInput(input_id="b", data="4")]
+    processor = Processor(pipeline=WHOLE, journal=MemoryJournal() if is_recorded else None)
+
+    plan = processor.plan(items)
+    result = processor.execute(items)
+
+    assert [item.action for item in plan] == ["refuse", "run"]
+    assert (result.failed[0].step, result.failed[0].exception) == ("resume", "BadPayload")
+    assert path in result.failed[0].message
+    assert isinstance(result.outcomes[1], Succeeded)
+
+
+def test_texts_of_a_class_of_their_own_are_texts_in_a_payload() -> None:
+    class Name(str):
+        pass
+
+    payload = Payload(step=Name("processing"), data=4, code={"validation": Name("x")})
+
+    assert Processor(pipeline=WHOLE).execute([ProcessorInput(input_id="a", data="4", payload=payload)]).success
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -114,6 +114,11 @@ UNCHANGED: list[tuple[Any, Any]] = [
     (Line(1), Line),
     (Line(1), Line | Other),
     (1, float),
+    (True, int),
+    (True, float),
+    (False, int | None),
+    ([True, 2], list[int]),
+    ({"a": True}, dict[str, float]),
     ((1, 2), Sequence[int]),
     ([1, 2], list[int]),
     ({1, 2}, set[int]),
@@ -138,7 +143,7 @@ def test_a_value_that_is_of_the_type_already_passes_untouched(value: Any, declar
 
 MISFITS: list[tuple[Any, Any, str, str]] = [
     ("1", int, "$", "expected `int`, got `str`"),
-    (True, int, "$", "expected `int`, got `bool`"),
+    ({"n": True}, Page, "$.n", "expected `int`, got `bool`"),
     (1.0, int, "$", "expected `int`, got `float`"),
     ([1], Page, "$", "expected `object`, got `array`"),
     (Line(1.0), Page, "$", "expected `object`, got `Line`"),

@@ -290,6 +290,99 @@ def test_a_payload_that_cannot_be_read_is_refused_when_it_comes_back(dead: Path,
     assert (again.step, again.message) == ("resume", refused.message)
 
 
+def edit(dead: Path, **changes: Any) -> None:
+    """What a person does to the payload of the file's only line."""
+    (line,) = lines_of(dead)
+    line["payload"].update(changes)
+    dead.write_text(json.dumps(line) + "\n")
+
+
+def test_a_slip_in_an_edited_line_can_be_corrected_in_the_next_file(dead: Path) -> None:
+    failing, repaired = Processor(pipeline=size_of >> half_of), Processor(pipeline=size_of >> half_again)
+    failing.execute([ProcessorInput(input_id="a", data=Handle())]).write_failures(dead)
+    edit(dead, data="seven")
+    repaired.execute(repaired.read_failures(dead)).write_failures(dead)
+    written = lines_of(dead)[0]["payload"]["data"]
+
+    (uncorrected,) = repaired.plan(repaired.read_failures(dead))
+    edit(dead, data=7)
+    corrected = repaired.execute(repaired.read_failures(dead))
+
+    assert written == "seven"
+    assert (uncorrected.action, corrected.output) == ("refuse", [3.5])
+
+
+def test_the_step_of_a_refused_line_can_be_corrected(dead: Path) -> None:
+    bad = ProcessorInput(input_id="a", data=TEXTS[0], payload={"step": "convertion", "data": None})
+    processor = Processor(pipeline=parse >> convert_all)
+    processor.execute([bad]).write_failures(dead)
+
+    edit(dead, step="conversion", data={"day": "2026-11-24", "amount": "1", "currency": "USD"})
+
+    assert processor.execute(processor.read_failures(dead)).output == [Decimal("0.5")]
+
+
+@pytest.mark.parametrize("data", ["seven", 2.5, None, [1, {"a": None}]])
+def test_data_that_does_not_fit_its_step_is_refused_when_it_comes_back(dead: Path, data: Any) -> None:
+    processor = Processor(pipeline=parse >> convert)
+    item = ProcessorInput(input_id="a", data=TEXTS[0], payload={"step": "conversion", "data": data})
+    first = processor.execute([item])
+    first.write_failures(dead)
+
+    (again,) = processor.read_failures(dead)
+
+    assert isinstance(again.payload, Payload)
+    assert (again.payload.step, again.payload.data) == ("conversion", data)
+    assert processor.execute([again]).failed[0].message == first.failed[0].message
+
+
+def test_a_payload_that_was_refused_and_cannot_be_stored_is_refused_again(dead: Path) -> None:
+    item = ProcessorInput(input_id="a", data=TEXTS[0], payload={"step": "conversion", "data": (1, 2)})
+    processor = Processor(pipeline=parse >> convert)
+    processor.execute([item]).write_failures(dead)
+
+    for _ in range(2):
+        again = processor.execute(processor.read_failures(dead))
+        again.write_failures(dead)
+
+        assert again.failed[0].step == "resume"
+        assert "what was to enter 'conversion' is not in the dead letter ($: " in again.failed[0].message
+
+
+def test_a_file_that_has_no_data_of_what_was_refused_can_be_read(dead: Path) -> None:
+    payload = {"step": "conversion", "exception": "BadPayload", "message": "no", "data": None}
+    retry = {"data": TEXTS[0], "resume": {**payload, "exception": "ValueError"}, "problem": "$: it does not fit"}
+    dead.write_text(json.dumps({"input_id": "a", "step": "resume", "payload": payload, "retry": retry}))
+    processor = Processor(pipeline=parse >> convert_all)
+
+    (refused,) = processor.plan(processor.read_failures(dead))
+    edit(dead, data={"day": "2026-11-24", "amount": "1", "currency": "USD"})
+
+    assert (refused.action, "it does not fit" in refused.reason) == ("refuse", True)
+    assert processor.execute(processor.read_failures(dead)).output == [Decimal("0.5")]
+
+
+@step("is one")
+def is_one(number: int) -> int:
+    return number == 1  # a bool, which is an int
+
+
+@step("half")
+def half_of_float(number: float) -> float:
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_number_comes_back_as_what_it_was_though_its_step_declares_another(dead: Path, number: int) -> None:
+    Processor(pipeline=is_one >> half_of_float).execute(to_inputs([number])).write_failures(dead)
+
+    (again,) = read_failures(dead, is_one >> half_of_float)
+    assert isinstance(again.payload, Payload)
+
+    assert again.payload.data is (number == 1)
+    assert Processor(pipeline=is_one >> half_again).execute([again]).output == [(number == 1) / 2]
+
+
 def counted(words: list[str]) -> int:
     return len(words)
 
