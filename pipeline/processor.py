@@ -242,8 +242,12 @@ class Processor(Generic[A, B, R]):
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
             run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, again.kept)
+        try:
             run.recorder.on_lost = partial(run.stop, "another process has taken over this run")
-        run.begin(self.runner.workers)
+            run.begin(self.runner.workers)
+        except BaseException:
+            run.recorder.abandon()
+            raise
         return run
 
     def _execute(self, run: RunInProgress) -> ProcessingResult[B, R]:

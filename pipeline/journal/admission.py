@@ -41,12 +41,6 @@ class Admission:
         self.slots: dict[int, int] | None = None
         self.kept: Mapping[str, Outcome[Any]] = {}
 
-    def go_on_with(self, batch: int) -> None:
-        """The inputs join those of earlier runs."""
-        self.memory = Recall(self.journal, self.stored, batch)
-        self.slots = {}
-        self.waiting.is_first = False
-
     def number(self, place: int) -> int:
         """The number of the rows of the input at a place."""
         slot = self.lease.batch * SLOTS + place
@@ -57,9 +51,13 @@ class Admission:
         if self.slots is not None:
             self.slots.pop(place, None)
 
-    def batch(self, lease: Lease, items: Items | None) -> Iterator[Change]:
-        """The rows of all inputs of a batch; of a stream, none are known yet."""
+    def batch(self, lease: Lease, items: Items | None, *, joins: bool) -> Iterator[Change]:
+        """The rows of all inputs of a batch, which may join those of earlier runs; of a stream, none are known yet."""
         self.lease = lease
+        if joins:
+            self.memory = Recall(self.journal, self.stored, lease.batch, lease.run)
+            self.slots = {}
+            self.waiting.is_first = False
         if items is None:
             return
         add = self.add if self.memory is not None else self._add_new

@@ -11,11 +11,11 @@ from typing import Any, Self
 from weakref import finalize
 
 from pipeline.codec import Cipher
-from pipeline.errors import InvalidSetting
+from pipeline.errors import InvalidSetting, JournalError
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 
-_OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process", "_known", "_settled")
+_OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process", "_known", "_settled", "_file", "_leased")
 
 _OF_PARENTS: list[Any] = []
 """Connections that a process inherited: they stay open, for to close one writes into what its owner is at work on."""
@@ -111,6 +111,8 @@ class Database(ABC):
     @contextmanager
     def _transaction(self) -> Generator[Any, None, None]:
         with self._using() as connection:
+            if self._inside:  # a stream that nobody closed ends whenever its memory is collected
+                raise JournalError(f"{self.name} is in the midst of a transaction")
             self._inside = True
             try:
                 self._begin(connection)

@@ -22,11 +22,20 @@ Sync: TypeAlias = Literal["process", "power"]
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to write one run: its batch, its number and the token of its owner."""
+    """The right to write one run: its batch, its number, and its owner as the journal has it, who has a token.
+
+    Numbers alone would be those of another run, where the journal is not the one in which this run began.
+    """
 
     batch: int
     run: int
     token: str
+    owner: str = ""
+
+    @property
+    def held(self) -> tuple[int, int, str]:
+        """What the journal has to hold for the right to last."""
+        return self.batch, self.run, self.owner
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +91,7 @@ class Journal(Protocol):
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one.
 
         It joins the batch of ``previous`` or starts one; ``run.batch`` and ``run.run`` are ignored.
-        ``changes`` is called, and what it gives is pulled, inside the transaction.
+        ``changes`` is called, and what it gives is pulled, inside the transaction, when nobody else has the batch.
         """
         ...
 
@@ -99,7 +108,7 @@ class Journal(Protocol):
         ...
 
     def end(self, lease: Lease, run: RunRow) -> None:
-        """Record how a run ended and give the lease back."""
+        """Record how a run ended and give the lease back; ``RunOwned`` when it was lost."""
         ...
 
     def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
@@ -110,8 +119,8 @@ class Journal(Protocol):
         """A run by its number."""
         ...
 
-    def latest(self, batch: int) -> RunRow:
-        """The latest run of a batch."""
+    def latest(self, batch: int, before: int | None = None) -> RunRow:
+        """The latest run of a batch, or the latest before another."""
         ...
 
     def runs(self) -> list[RunRow]:

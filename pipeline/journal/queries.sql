@@ -25,7 +25,7 @@ FROM {prefix}runs WHERE processor = ? ORDER BY run DESC LIMIT 1;
 
 -- latest_run_of_batch
 SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
-FROM {prefix}runs WHERE batch = ? ORDER BY run DESC LIMIT 1;
+FROM {prefix}runs WHERE batch = ? AND run < ? ORDER BY run DESC LIMIT 1;
 
 -- runs
 SELECT run, batch, run_id, processor, state, inputs, started_at, ended_at, detail, checksum
@@ -35,7 +35,7 @@ FROM {prefix}runs ORDER BY run;
 SELECT owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE batch = ? {lock};
 
 -- holds
-SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ? {share};
+SELECT 1 FROM {prefix}batches WHERE batch = ? AND owner_run = ? AND owner = ? {share};
 
 -- owners
 SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owner_run IS NOT NULL ORDER BY batch;
@@ -44,9 +44,12 @@ SELECT batch, owner_run, owner, heartbeat, {now} FROM {prefix}batches WHERE owne
 UPDATE {prefix}batches SET owner_run = ?, owner = ?, heartbeat = {now} WHERE batch = ?;
 
 -- beat
-UPDATE {prefix}batches SET heartbeat = {now} WHERE batch = ? AND owner_run = ?;
+UPDATE {prefix}batches SET heartbeat = {now} WHERE batch = ? AND owner_run = ? AND owner = ?;
 
 -- release
+UPDATE {prefix}batches SET owner_run = NULL, owner = NULL WHERE batch = ? AND owner_run = ? AND owner = ?;
+
+-- bury
 UPDATE {prefix}batches SET owner_run = NULL, owner = NULL WHERE batch = ? AND owner_run = ?;
 
 -- put_input

@@ -31,6 +31,9 @@ AT_A_TIME = 1_000
 
 PAGES_AT_A_TIME = 8
 
+LAST = 2**63 - 1
+"""More than any number of a run."""
+
 PAGED_BATCHES = 4
 """Batches of which it is remembered where their rows are."""
 
@@ -61,9 +64,10 @@ class SqlReader(Database):
         """A run by its number."""
         return self._read(RunRow, "runs", self._one("run_by_number", number) or (number,))
 
-    def latest(self, batch: int) -> RunRow:
-        """The latest run of a batch."""
-        return self._read(RunRow, "runs", self._one("latest_run_of_batch", batch) or ())
+    def latest(self, batch: int, before: int | None = None) -> RunRow:
+        """The latest run of a batch, or the latest before another."""
+        row = self._one("latest_run_of_batch", batch, LAST if before is None else before)
+        return self._read(RunRow, "runs", row or ())
 
     def runs(self) -> list[RunRow]:
         """All runs, the earliest first."""

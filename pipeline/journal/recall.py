@@ -19,9 +19,12 @@ from pipeline.shown import quoted
 
 
 class Recall:
-    """The memory of one batch. ``known`` says which row an input has; it is all that is kept in memory."""
+    """The memory of one batch. ``known`` says which row an input has; it is all that is kept in memory.
 
-    def __init__(self, journal: Journal, stored: Stored, batch: int) -> None:
+    ``run`` is one that goes on with the batch. It makes its memory when nobody else can add to the batch any more.
+    """
+
+    def __init__(self, journal: Journal, stored: Stored, batch: int, run: int | None = None) -> None:
         self.journal = journal
         self.stored = stored
         self.known: Index = Index()
@@ -31,7 +34,7 @@ class Recall:
         for number, input_id in journal.input_ids(batch):
             self.known.setdefault(input_id, number)
             self.next, rows = number + 1, rows + 1
-        _refuse_gaps(journal, journal.latest(batch), rows)
+        _refuse_gaps(journal, journal.latest(batch, run), rows)
 
     def take(self, input_id: str, batch: int) -> int:
         """The row of an input, or of a new one; a second input of the same id gets a row of its own."""

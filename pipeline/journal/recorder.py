@@ -9,6 +9,7 @@ There is no writer thread: beside Python code that computes it would starve, and
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from threading import Lock
 from time import monotonic, time
@@ -55,6 +56,7 @@ class Recorder:
         self.is_lost: bool = False
         self.failed: Exception | None = None
         self.on_lost: Callable[[], None] = _nothing
+        self._process: int = os.getpid()
         self._lock = Lock()
         self._group_s: float = journal.group_s
         self._output_row: Callable[[int, int, Any], OutcomeRow] = stored.output_row
@@ -65,16 +67,22 @@ class Recorder:
 
     def begin(self, previous: RunRow | None, items: Items | None) -> None:
         """Record the run and, for a batch, its inputs, all in one transaction."""
-        if previous is not None:
-            self.admission.go_on_with(previous.batch)
-        self.lease = self.journal.begin(self.row, previous, lambda lease: self.admission.batch(lease, items))
-        self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
-        self._first, self._run = self.lease.batch * SLOTS, self.lease.run
-        if self.keeps_steps:
-            self.steps = Checkpoints(self.journal, self.stored, self.lease)
-        if self.journal.is_shared:
-            HEART.start(self.lease.token, self._beat)
-            LATE.start(self.lease.token, self._write_late)
+
+        def changes(lease: Lease) -> Iterable[Change]:
+            return self.admission.batch(lease, items, joins=previous is not None)
+
+        self.lease = self.journal.begin(self.row, previous, changes)
+        try:
+            self.row = self.row._replace(batch=self.lease.batch, run=self.lease.run)
+            self._first, self._run = self.lease.batch * SLOTS, self.lease.run
+            if self.keeps_steps:
+                self.steps = Checkpoints(self.journal, self.stored, self.lease)
+            if self.journal.is_shared:
+                HEART.start(self.lease.token, self._beat)
+                LATE.start(self.lease.token, self._write_late)
+        except BaseException:
+            self.abandon()
+            raise
 
     def _beat(self) -> None:
         """Called every few seconds, by a thread of its own: show that the run lives, or find that it was taken over."""
@@ -199,15 +207,19 @@ class Recorder:
         if self.waiting.in_doubt:
             self.waiting.leave_out(self._is_committed)
         if self.waiting:
-            self._write_rows(self.waiting.taken())
+            self._write_rows()
 
-    def _write_rows(self, change: Change) -> None:
+    def _write_rows(self) -> None:
         try:
-            self.journal.write(self.lease, change)
+            if self._process != os.getpid():
+                raise JournalError("this is a forked copy of the process that began the run, which alone records it")
+            self.journal.write(self.lease, self.waiting.change())
+            self.waiting.clear()
         except Exception:
+            self.waiting.clear()
             raise
         except BaseException:  # a signal's handler raised; what it interrupted is written with what comes next
-            self.waiting.put_back(change)
+            self.waiting.doubt()
             raise
 
     def _is_committed(self, tries: AttemptsRow) -> bool:
@@ -216,8 +228,8 @@ class Recorder:
     # the end
 
     def finish(self, state: str, stopped: str | None = None, metrics: Metrics | None = None) -> None:
-        """Record how the run ended and give up the lease; a second call does nothing."""
-        if self.finished:
+        """Record how the run ended and give up the lease; a second call does nothing, nor one in a forked copy."""
+        if self.finished or self._process != os.getpid():
             return
         self.finished = True
         HEART.stop(self.lease.token)

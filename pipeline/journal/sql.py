@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import RunOwned
-from pipeline.journal.owner import Owner, living
+from pipeline.journal.owner import LIVE, Owner, living
 from pipeline.journal.pages import PageRow, pages_of
 from pipeline.journal.protocol import Change, Lease, Pruned
 from pipeline.journal.prune import Chosen, Pruning
@@ -24,14 +24,18 @@ class SqlJournal(SqlReader):
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one."""
         owner = Owner.here()
-        with self._transaction() as connection:
-            batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
-            self._expect_pages(batch, previous is None)
-            (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
-            lease = Lease(batch, number, owner.token)
-            connection.execute(self.sql["take"], (number, msgspec.json.encode(owner).decode(), batch))
-            for change in changes(lease):
-                self._put(connection, batch, change)
+        try:
+            with self._transaction() as connection:
+                batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
+                self._expect_pages(batch, previous is None)
+                (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
+                lease = Lease(batch, number, owner.token, msgspec.json.encode(owner).decode())
+                connection.execute(self.sql["take"], (number, lease.owner, batch))
+                for change in changes(lease):
+                    self._put(connection, batch, change)
+        except BaseException:  # also where the commit went well, and its answer was lost
+            LIVE.discard(owner.token)
+            raise
         return lease
 
     def _new_batch(self, run: RunRow) -> int:
@@ -54,7 +58,7 @@ class SqlJournal(SqlReader):
         """A run whose owner is dead has died."""
         row = self.run(number)._replace(state="died")
         connection.execute(self.sql["change_run"], _changes_of(row))
-        connection.execute(self.sql["release"], (batch, number))
+        connection.execute(self.sql["bury"], (batch, number))
 
     def recover(self) -> None:
         """Find the runs whose owners are dead, so that none stays ``started`` for ever."""
@@ -72,7 +76,7 @@ class SqlJournal(SqlReader):
     def write(self, lease: Lease, change: Change) -> None:
         """Make a change durable; ``RunOwned`` when the lease was lost."""
         with self._transaction() as connection:
-            if self._one("holds", lease.batch, lease.run) is None:
+            if self._one("holds", *lease.held) is None:
                 raise taken_over(self.name)
             self._put(connection, lease.batch, change)
 
@@ -101,13 +105,14 @@ class SqlJournal(SqlReader):
     def beat(self, lease: Lease) -> bool:
         """Show that the owner lives; whether the run is still its own."""
         with self._transaction() as connection:
-            return self._changed(connection, "beat", lease.batch, lease.run)
+            return self._changed(connection, "beat", *lease.held)
 
     def end(self, lease: Lease, run: RunRow) -> None:
-        """Record how a run ended and give the lease back."""
+        """Record how a run ended and give the lease back; ``RunOwned`` when it was lost."""
         with self._transaction() as connection:
-            if self._changed(connection, "release", lease.batch, lease.run):
-                connection.execute(self.sql["change_run"], _changes_of(run))
+            if not self._changed(connection, "release", *lease.held):
+                raise taken_over(self.name)
+            connection.execute(self.sql["change_run"], _changes_of(run))
 
     def prune(
         self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
@@ -141,7 +146,7 @@ class SqlJournal(SqlReader):
 
 def taken_over(name: str) -> RunOwned:
     """What whoever lost the lease of a run is told."""
-    return RunOwned(f"another process has taken over this run in {name}, or deleted it; nothing more is recorded here")
+    return RunOwned(f"another process has taken over this run in {name}; nothing more is recorded here")
 
 
 def _changes_of(run: RunRow) -> Row:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain
@@ -17,7 +16,8 @@ from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
-from pipeline.journal.protocol import Durability, Lease, Sync
+from pipeline.journal.ownfile import identity, make_private
+from pipeline.journal.protocol import Change, Durability, Lease, Sync
 from pipeline.journal.records import Row, RunRow
 from pipeline.journal.sql import SqlJournal
 from pipeline.journal.statements import schema, statements
@@ -74,23 +74,46 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
         cipher: Cipher | None = None,
     ) -> None:
         self.path: str = str(Path(path).absolute())
-        self._file: tuple[int, int] | None = None
         super().__init__(self.path, durability, sync, cipher)
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._file: tuple[int, int] | None = None
+        self._leased: set[str] = set()
+
     def _open(self) -> sqlite3.Connection:
-        _make_private(self.path)
+        make_private(self.path)
         connection = connected(self.path)
         try:
             settle(connection, self.path, self.sync)
         except BaseException:
             connection.close()
             raise
-        self._file = _identity(self.path)
+        self._file = identity(self.path)
         return connection
 
     def _is_usable(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file is still there: SQLite goes on writing into one that was deleted, until it is closed."""
-        return _identity(self.path) == self._file
+        """Whether the file is still there: SQLite goes on writing into one that was deleted, until it is closed.
+
+        A run that began in it cannot go on in another, even if that is a copy.
+        """
+        is_there = identity(self.path) == self._file
+        if self._leased and not is_there:
+            raise JournalError(f"{self.path} was deleted or replaced while a run was in progress; it ends here")
+        return is_there
+
+    def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
+        """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one."""
+        lease = super().begin(run, previous, changes)
+        self._leased.add(lease.token)
+        return lease
+
+    def end(self, lease: Lease, run: RunRow) -> None:
+        """Record how a run ended and give the lease back; ``RunOwned`` when it was lost."""
+        try:
+            super().end(lease, run)
+        finally:
+            self._leased.discard(lease.token)
 
     def join(self, lease: Lease) -> None:
         """Make sure that a worker process reaches the run; a missing file is not made."""
@@ -100,6 +123,7 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
                 "use durability='input', or a PostgresJournal"
             )
         super().join(lease)
+        self._leased.add(lease.token)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -175,45 +199,6 @@ def mapped(error: Exception, path: str) -> Exception:
         "SQLITE_CANTOPEN": "; does its folder exist, and may you write there?",
     }.get(code, _IO_CURE if code.startswith("SQLITE_IOERR") else "")
     return JournalError(f"{path}: {error} ({code}){cure}")
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Which file has this name now."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - for every commit, and a Path takes three times as long
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _make_private(path: str) -> None:
-    """Create the file for its owner alone, before SQLite does; refuse one that somebody else may have put there.
-
-    An existing file is only looked at: closing a descriptor of it would drop SQLite's locks in this process.
-    """
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        _refuse_foreign(f"{path}{suffix}")
-    try:
-        created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        return
-    try:
-        os.fchmod(created, 0o600)
-    finally:
-        os.close(created)
-
-
-def _refuse_foreign(path: str) -> None:
-    try:
-        found = Path(path).lstat()
-    except FileNotFoundError:
-        return
-    if stat.S_ISLNK(found.st_mode):
-        raise JournalError(f"{path} is a symbolic link; name the journal's file itself")
-    if not stat.S_ISREG(found.st_mode):
-        raise JournalError(f"{path} is not a file; name a file, new or an earlier journal")
-    if found.st_uid != os.geteuid():
-        raise JournalError(f"{path} belongs to user {found.st_uid}, not to you; name a file of your own")
 
 
 def connected(path: str) -> sqlite3.Connection:

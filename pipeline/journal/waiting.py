@@ -23,9 +23,10 @@ class Waiting:
 
     def __init__(self, is_first: bool) -> None:
         self.is_first: bool = is_first
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """None wait."""
         self.inputs: list[InputRow] = []
         self.outcomes: list[OutcomeRow] = []
         self.attempts: list[AttemptsRow] = []
@@ -47,13 +48,9 @@ class Waiting:
         if row.data is not None:
             self.size += len(row.data)
 
-    def put_back(self, change: Change) -> None:
+    def doubt(self) -> None:
         """These are still to be committed; they may have been, so each goes where it can take its own place."""
-        self.inputs[:0] = change.inputs
-        self.outcomes[:0] = change.outcomes
-        self.in_doubt[:0] = change.attempts
-        self.attempts[:0] = change.attempts
-        self.size += sum(len(row.data) for row in change.outcomes if row.data is not None)
+        self.in_doubt = self.attempts
         self.is_first = False
 
     def leave_out(self, is_committed: Callable[[AttemptsRow], bool]) -> None:
@@ -62,8 +59,12 @@ class Waiting:
         self.attempts = [row for row in self.attempts if row not in again]
         self.in_doubt = []
 
+    def change(self) -> Change:
+        """All of them, as one transaction writes them."""
+        return Change(inputs=self.inputs, outcomes=self.outcomes, attempts=self.attempts, is_first=self.is_first)
+
     def taken(self) -> Change:
         """All of them; now none wait."""
-        change = Change(inputs=self.inputs, outcomes=self.outcomes, attempts=self.attempts, is_first=self.is_first)
-        self._clear()
+        change = self.change()
+        self.clear()
         return change

@@ -227,7 +227,7 @@ def test_a_file_that_goes_away_while_it_is_open_ends_the_run(
         return value
 
     given: list[object] = []
-    with pytest.raises(RunFailed, match="or deleted it"):
+    with pytest.raises(RunFailed, match="deleted or replaced while a run was in progress"):
         given.extend(Processor(pipeline=work, journal=SqliteJournal(path, durability)).stream(to_inputs(range(1000))))
 
     assert len(given) <= 2
