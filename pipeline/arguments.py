@@ -66,6 +66,19 @@ def check_result(result: object) -> None:
         raise InvalidSetting(f"this takes the result of a run, got {quoted(result)}")
 
 
+def check_run_id(run_id: object) -> None:
+    """Raise ``InvalidSetting`` for what is neither the id of a run nor ``None``, which is the latest.
+
+    >>> check_run_id(7)
+    Traceback (most recent call last):
+        ...
+    pipeline.errors.InvalidSetting: this takes the id of a run, a text, got 7
+    """
+    if run_id is not None and not isinstance(run_id, str):
+        told = f"this takes the id of a run, a text, got {quoted(run_id)}"
+        raise InvalidSetting(f"{told}; give it to retry" if isinstance(run_id, ProcessingResult) else told)
+
+
 def check_aggregate(aggregate: object) -> None:
     """Raise ``InvalidSetting`` for what cannot be called with the outputs: found before they are worked out.
 

@@ -13,7 +13,7 @@ import msgspec
 from typing_extensions import TypeVar, Unpack
 
 from pipeline.aggregate import collect
-from pipeline.arguments import batch, check_context, check_result
+from pipeline.arguments import batch, check_context, check_result, check_run_id
 from pipeline.codeof import CodeOf
 from pipeline.compose import Pipeline, steps_of
 from pipeline.crossing import check_crossing
@@ -151,6 +151,7 @@ class Processor(Generic[A, B, R]):
         ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it,
         ``InputsNeeded`` when an input could not be stored: then give the inputs again, with ``previous_run_id``.
         """
+        check_run_id(run_id)
         return self._go_on(self._past().left(run_id), only, lift)
 
     def _go_on(self, left: Left, only: Only, lift: Lift) -> ProcessingResult[B, R]:
@@ -169,6 +170,7 @@ class Processor(Generic[A, B, R]):
         """
         if isinstance(of, str):
             return self._past().edit(of, input_id, data)
+        check_result(of)
         return edited_result(of, self.pipeline, input_id, data, self.settings.rules.registry)
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:

@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.prevalidation not in ("abort", "isolate"):
             raise InvalidSetting(f"prevalidation={self.prevalidation!r}: choose 'abort' or 'isolate'")
         limit = self.max_failures
-        if limit is not None and (limit < 0 or (limit >= 1 and limit != int(limit))):
+        if limit is not None and (not limit >= 0 or (limit >= 1 and limit % 1 != 0)):
             raise InvalidSetting(f"max_failures={limit!r}: give a count (20) or a ratio below 1 (0.1)")
 
     @property

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall
-from pipeline.journal.records import SLOTS, OutcomeRow
-from pipeline.journal.stored import Code, RunDetail, Stored
+from pipeline.journal.records import SLOTS, InputRow, OutcomeRow
+from pipeline.journal.stored import UNREADABLE, Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
 from pipeline.model import Outcome, Payload, ProcessorInput
 from pipeline.payload import STARTS_ANEW, BadPayload, read_payload, refused
@@ -71,8 +71,21 @@ class Admission:
     def _without(self, items: Items) -> Change:
         """The inputs of earlier runs that this one does not have lose their places."""
         here = set((self.slots or {}).values())
-        gone = [row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here]
+        try:
+            gone = [
+                row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here
+            ]
+        except JournalDamaged:
+            rows = [self._row_before(*ids) for ids in self.journal.input_ids(self.lease.batch) if ids[0] not in here]
+            gone = [row for row in rows if row is not None and row.place is not None]
         return Change(inputs=[replace(row, place=None) for row in gone])
+
+    def _row_before(self, number: int, input_id: str) -> InputRow | None:
+        """The row that an input has; where it is damaged, one that stands for it, whose data is not known."""
+        try:
+            return self.journal.input(number)
+        except JournalDamaged:
+            return InputRow(number, 0, input_id, None, None, None, UNREADABLE, "its row was damaged")
 
     def add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
@@ -115,8 +128,15 @@ class Admission:
 
     def _has_output(self, number: int) -> bool:
         """Whether an earlier run stored an output, which one that cannot be stored does not replace."""
-        row = None if self.memory is None else self.journal.outcome(number)
+        row = None if self.memory is None else self._outcome(number)
         return row is not None and row.status == "succeeded" and row.problem is None
+
+    def _outcome(self, number: int) -> OutcomeRow | None:
+        """What an earlier run recorded, if it can be read; the run tells each input of which it cannot."""
+        try:
+            return self.journal.outcome(number)
+        except JournalDamaged:
+            return None
 
     def can_go_on(self, number: int, item: ProcessorInput[Any]) -> bool:
         """Whether there is something to go on with: what the input brought, or what an earlier run of it recorded."""
@@ -135,9 +155,9 @@ class Admission:
         number = memory.take(item.input_id, self.lease.batch)
         if self.slots is not None:
             self.slots[place] = number
-        row, before = self.stored.input_row(number, place, item), self.journal.input(number)
+        row, before = self.stored.input_row(number, place, item), self._row_before(number, item.input_id)
         if before is not None and (row.data is None or row.data != before.data):
-            outcome = self.journal.outcome(number)
+            outcome = self._outcome(number)
             if outcome is not None and outcome.fingerprint is None:
                 self.waiting.brought(replace(outcome, fingerprint=self.stored.fingerprint_of(before)))
         if before != row:

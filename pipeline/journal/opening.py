@@ -7,6 +7,7 @@ from time import time
 from typing import Any
 
 from pipeline.changes import Code
+from pipeline.errors import InvalidSetting, JournalError
 from pipeline.journal.admission import Items, is_input
 from pipeline.journal.past import Past
 from pipeline.journal.recorder import Recorder
@@ -24,7 +25,7 @@ def recorder_for(
 ) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
 
-    ``kept`` are the outcomes that the run does not touch.
+    ``InvalidSetting`` when its id is another run's. ``kept`` are the outcomes that the run does not touch.
     """
     journal, stored = past.journal, past.stored
     previous = past.before(context.previous_run_id, items or ()) if context.previous_run_id else None
@@ -33,5 +34,17 @@ def recorder_for(
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))
     recorder = Recorder(journal, stored, row, detail)
     recorder.admission.kept = kept
-    recorder.begin(previous, items)
+    try:
+        recorder.begin(previous, items)
+    except JournalError as error:
+        if _is_used(past, row.run_id, error):
+            told = f"run_id={row.run_id!r} is the id of a run in {journal.name} already; give another one, or none"
+            raise InvalidSetting(told) from error
+        raise
     return recorder
+
+
+def _is_used(past: Past, run_id: str, error: JournalError) -> bool:
+    """Whether a run could not begin because there is one of its id: databases call that an ``IntegrityError``."""
+    kinds = type(error.__cause__).__mro__
+    return any(kind.__name__ == "IntegrityError" for kind in kinds) and past.journal.find(past.name, run_id) is not None

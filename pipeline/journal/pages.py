@@ -107,6 +107,7 @@ class Pages(Generic[R]):
         self, batch: int, kind: type[R], behind: Callable[[int], Iterator[Row]], one: Callable[[int], Row | None]
     ) -> None:
         self.batch = batch
+        self.kind: type[R] = kind
         self.behind = behind
         self.one = one
         self.settled: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from time import time
+from typing import Any
 
 import msgspec
 
@@ -33,8 +34,12 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.older_than_s, self.run_id, self.keep_last).count(None) != 2:
             raise InvalidSetting("prune takes one of older_than_s=, run_id= and keep_last=; which shall go?")
-        if self.keep_last is not None and self.keep_last < 0:
-            raise InvalidSetting(f"keep_last={self.keep_last!r}: give the number of batches to keep, 0 for none")
+        kept: object = self.keep_last
+        if kept is not None and (type(kept) is not int or kept < 0):
+            raise InvalidSetting(f"keep_last={kept!r}: give the number of batches to keep, 0 for none")
+        age: Any = self.older_than_s
+        if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not age >= 0):
+            raise InvalidSetting(f"older_than_s={age!r}: give a number of seconds, from 0; 86_400 are a day")
 
     def choose(self, runs: Sequence[RunRow], owned: Collection[int], now: float | None = None) -> Chosen:
         """The batches to forget among ``runs``, the earliest first; those in ``owned`` are in progress and stay."""

@@ -40,6 +40,12 @@ PAGED_BATCHES = 4
 KINDS: dict[type[Any], str] = {InputRow: "inputs", OutcomeRow: "outcomes"}
 """The table that rows are in, which is also what a page calls them."""
 
+_CURES: dict[str, str] = {
+    "inputs": "give the inputs again: execute(inputs, context=ExecutionContext(previous_run_id=...))",
+    "outcomes": 'let such inputs start over: on_bad_payload="restart"',
+}
+"""What helps, beside a copy, where a row of a table is damaged; for all others, to forget the run."""
+
 NO_OUTPUT = ("failed", "not_run", "checkpoint")
 """What an outcome may be that has no output."""
 
@@ -135,7 +141,7 @@ class SqlReader(Database):
         """The rows that a query finds in the table, and those of its pages that no row in the table is newer than."""
         pages = self._pages(kind, batch)
         for number in pages.damaged:
-            raise self._damaged("pages", number)
+            raise self._damaged_page(kind, number)
         yield from _newest(self._rows_of(query, batch), self._readable(pages))
 
     def _rows_of(self, query: str, batch: int) -> Iterator[Row]:
@@ -153,11 +159,14 @@ class SqlReader(Database):
         except (Mismatch, TypeError, ValueError) as error:
             raise self._damaged(table, row[0] if row else None) from error
 
-    def _damaged(self, table: str, number: object) -> JournalDamaged:
+    def _damaged(self, table: str, number: object, holds: str = "") -> JournalDamaged:
         return JournalDamaged(
             f"{self.name}: row {number if isinstance(number, int) else '?'} of {table} is not what was written; "
-            "restore the file from a copy, or prune the run and give its inputs again"
+            f"restore the file from a copy, or {_CURES.get(holds or table, 'prune the run and give its inputs again')}"
         )
+
+    def _damaged_page(self, kind: type[Any], number: object) -> JournalDamaged:
+        return self._damaged("pages", number, "outcomes" if kind is OutcomeRow else "")
 
     def _repeated(self, table: str, number: int) -> JournalDamaged:
         return JournalDamaged(f"{self.name}: row {number} of {table} comes again; restore the file from a copy")
@@ -186,7 +195,7 @@ class SqlReader(Database):
             try:
                 return pages.find(number)
             except Mismatch as error:
-                raise self._damaged("pages", *error.args) from error
+                raise self._damaged_page(kind, *error.args) from error
 
     def _pages(self, kind: type[P], batch: int) -> Pages[P]:
         """The pages of a batch, with all that have come until now."""
@@ -225,7 +234,7 @@ class SqlReader(Database):
                 try:
                     rows = pages.rows_of(block)
                 except Mismatch as error:
-                    raise self._damaged("pages", *error.args) from error
+                    raise self._damaged_page(pages.kind, *error.args) from error
             yield from rows
 
 

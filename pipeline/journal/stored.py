@@ -43,6 +43,7 @@ DONE = (Succeeded, Skipped)
 NOT_TRIED = (Skipped, NotRun)
 """Tuples, because a union of types made for every outcome costs as much as looking at one."""
 
+UNREADABLE = "unreadable"  # the fingerprint of no data: an input that had it counts as changed
 _SEALED = b"SSLC"
 
 
@@ -162,7 +163,7 @@ class Stored:
         try:
             return fingerprint.of_data(self.read(row.data, 0))
         except CodecError:  # of an earlier declared type, so not the same
-            return "unreadable"
+            return UNREADABLE
 
     def checkpoint_row(self, number: int, run: int, place: int, value: Any, detail: bytes | None) -> OutcomeRow:
         """The row of an input whose next step is ``place``; behind the last one, that of its output."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import (
+    Completed,
     Event,
     ExecutionContext,
     Pipeline,
@@ -25,7 +26,7 @@ from pipeline import (
     step,
     to_inputs,
 )
-from pipeline.errors import InputsNeeded, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
+from pipeline.errors import InputsNeeded, InvalidSetting, JournalDamaged, JournalError, RunFailed, RunOwned, UnknownRun
 from pipeline.events import CodeChanged
 from pipeline.journal import SqliteJournal
 from pipeline.journal.sql import SqlJournal
@@ -247,8 +248,96 @@ def test_a_changed_row_is_never_taken_for_a_value(make_store: Stores, kind: str)
     assert "of outcomes is not what was written" in again.failed[0].message
 
     store.execute("UPDATE inputs SET data = '999'")
-    with pytest.raises(JournalDamaged, match=rf"{re.escape(store().name)}: row .* of inputs"):
+    with pytest.raises(JournalDamaged, match=rf"{re.escape(store().name)}: row .* of inputs .*previous_run_id"):
         processor(store()).resume()
+
+
+@pytest.fixture(params=["memory", *SHARED])
+def in_rows(make_store: Stores, request: pytest.FixtureRequest) -> Store:
+    """A place where each of few inputs has a row of its own."""
+    return make_store(request.param)
+
+
+@pytest.mark.parametrize("paged", [False, True])
+def test_inputs_that_are_given_again_take_the_place_of_a_damaged_row(
+    in_rows: Store, monkeypatch: pytest.MonkeyPatch, paged: bool
+) -> None:
+    if paged:
+        monkeypatch.setattr("pipeline.journal.pages.FEWEST", 1)
+    first = processor(in_rows()).execute(inputs(1, 2, 3))
+    if paged:  # a second run, in which the inputs have rows of their own, that of the third one last
+        first = processor(in_rows()).execute(inputs(3, 2, 1), context=going_on_from(first))
+    in_rows.execute("UPDATE inputs SET data = '999' WHERE id % 4 = 0")
+    ran.clear()
+
+    again = processor(in_rows()).execute(inputs(1, 2, 3), context=going_on_from(first))
+    ran_again = [*ran]
+    resumed = processor(in_rows()).resume()
+
+    assert again.output == resumed.output == [3, 5, 7]
+    assert ran_again == [("double", 1), ("check", 2)]
+
+
+def test_what_was_recorded_of_an_input_whose_row_is_damaged_is_not_taken_for_other_data(in_rows: Store) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE inputs SET account_id = 'x' WHERE id % 2 = 0")
+    changed = [ProcessorInput(input_id="1", data=7), *inputs(2)]
+
+    strict = processor(in_rows(), on_input_change="error").execute(changed, context=going_on_from(first))
+    again = processor(in_rows()).execute(changed, context=going_on_from(strict))
+
+    assert [failed.exception for failed in strict.failed] == ["InputChanged"]
+    assert again.output == [15, 5]
+
+
+def test_a_damaged_row_of_an_input_that_is_left_out_is_in_nobodys_way(in_rows: Store) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2, 3))
+    in_rows.execute("UPDATE inputs SET data = '999' WHERE id % 4 = 0")
+
+    processor(in_rows()).execute(inputs(2), context=going_on_from(first))
+
+    assert processor(in_rows()).resume().output == [5]
+
+
+@pytest.mark.parametrize("options", [{}, {"on_bad_payload": "restart"}])
+def test_a_damaged_outcome_under_a_changed_input_is_told_for_that_input(in_rows: Store, options: Any) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
+    changed = [ProcessorInput(input_id="1", data=7), *inputs(2)]
+
+    again = processor(in_rows(), **options).execute(changed, context=going_on_from(first))
+
+    assert isinstance(again.outcomes[1], Skipped)
+    assert [failed.step for failed in again.failed] == ([] if options else ["resume"])
+    assert again.output == ([15, 5] if options else None)
+    assert all("on_bad_payload=" in failed.message for failed in again.failed)
+
+
+def test_a_payload_that_cannot_be_stored_joins_an_input_whose_outcome_is_damaged(in_rows: Store) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
+    brought = [ProcessorInput(input_id="1", data=1, payload=Completed(output=object())), *inputs(2)]
+
+    again = processor(in_rows()).execute(brought, context=going_on_from(first))
+
+    assert [type(outcome) for outcome in again.outcomes] == [Skipped, Skipped]
+
+
+def test_the_id_of_a_run_is_given_once(store: Store) -> None:
+    journal, named = store(), ExecutionContext(run_id="nightly")
+    processor(journal).execute(inputs(1), context=named)
+    ran.clear()
+
+    for again in (processor(journal), processor(store()), Processor(name="other", pipeline=double, journal=store())):
+        with pytest.raises(InvalidSetting, match=r"run_id='nightly' is the id of a run in .* already; give another"):
+            again.execute(inputs(2), context=named)
+
+    assert ran == []
+    assert processor(journal).resume().output == [3]
+
+
+def going_on_from(result: Any) -> ExecutionContext:
+    return ExecutionContext(previous_run_id=result.run_id)
 
 
 @step("is one")

@@ -119,6 +119,53 @@ def test_only_a_result_is_aggregated_again() -> None:
         PROCESSOR.reaggregate(nothing)
 
 
+@pytest.mark.parametrize("number", [7, 2.5, b"run", ["run"]])
+def test_only_a_run_is_resumed_or_edited(number: Any) -> None:
+    processor = Processor(pipeline=WHOLE, journal=MemoryJournal())
+
+    with pytest.raises(InvalidSetting, match="this takes the id of a run, a text, got"):
+        processor.resume(number)
+    with pytest.raises(InvalidSetting, match="this takes the result of a run, got"):
+        processor.edit(number, "1", "2")
+
+
+def test_a_result_is_retried_and_not_resumed() -> None:
+    processor = Processor(pipeline=WHOLE, journal=MemoryJournal())
+    result: Any = processor.execute(to_inputs(["0"]))
+
+    with pytest.raises(InvalidSetting, match=r"got <ProcessingResult of .*; give it to retry"):
+        processor.resume(result)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, float("nan"), "2"])
+def test_max_attempts_is_a_count(number: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"max_attempts=.*from 1"):
+        Processor(pipeline=WHOLE, max_attempts=number)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, float("nan"), float("inf"), True, "2"])
+def test_max_failures_is_a_count_or_a_ratio(number: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"max_failures=.*a count"):
+        Processor(pipeline=WHOLE, max_failures=number)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"older_than_s": age} for age in (-5, float("nan"), True, "7")),
+        *({"keep_last": count} for count in (-1, 1.5, True, "2")),
+    ],
+)
+def test_nothing_is_pruned_by_what_is_no_limit(given: Any) -> None:
+    journal = MemoryJournal()
+    Processor(pipeline=WHOLE, journal=journal).execute(to_inputs(["1"]))
+
+    with pytest.raises(InvalidSetting, match=f"{next(iter(given))}=.*give"):
+        journal.prune(**given)
+
+    assert len(journal.runs()) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
