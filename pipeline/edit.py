@@ -10,7 +10,7 @@ from pipeline import codec, fingerprint
 from pipeline.codec import CodecError, Registry
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidEdit, UnknownInput, did_you_mean
-from pipeline.model import ExecutionContext, Failed, NotRun, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Payload, ProcessorInput, Skipped, Succeeded
 from pipeline.payload import BadPayload, read_payload
 from pipeline.result import ProcessingResult
 from pipeline.shown import quoted
@@ -42,7 +42,7 @@ def edited(
         step=pipeline.names[place],
         data=value,
         retry_count=0,
-        input_fingerprint=before.input_fingerprint or fingerprint.of_data(item.data),
+        input_fingerprint=fingerprint.of_data(item.data),
         edited=True,
         checkpoint=False,
     )
@@ -59,6 +59,8 @@ def edited_result(
     place = _place_of(result, input_id)
     item, outcome = result.inputs[place], result.outcomes[place]
     refuse_edit(outcome)
+    if isinstance(item.payload, Completed):
+        raise _has_succeeded(input_id)
     left = outcome.payload if isinstance(outcome, Failed | NotRun) else None
     payload = edited(pipeline, item if left is None else msgspec.structs.replace(item, payload=left), data, registry)
     waits = waiting(input_id, payload)
@@ -76,12 +78,16 @@ def waiting(input_id: str, payload: Payload) -> NotRun:
 def refuse_edit(outcome: Any) -> None:
     """Raise ``InvalidEdit`` for an input of which there is nothing to edit."""
     if isinstance(outcome, Succeeded | Skipped):
-        raise InvalidEdit(
-            f"input {outcome.input_id!r} has succeeded; to run it with other data, give that as an input: "
-            "execute(inputs, context=…)"
-        )
+        raise _has_succeeded(outcome.input_id)
     if isinstance(outcome, Failed) and outcome.step == "prevalidation":
         raise InvalidEdit(f"input {outcome.input_id!r} does not belong here ({outcome.message}); give a right one")
+
+
+def _has_succeeded(input_id: str) -> InvalidEdit:
+    return InvalidEdit(
+        f"input {input_id!r} has succeeded; to run it with other data, give that as an input: "
+        "execute(inputs, context=…)"
+    )
 
 
 def marked(context: ExecutionContext, input_id: str) -> ExecutionContext:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from typing_extensions import TypeIs
 
-from pipeline.model import Completed, Failed, Payload, ProcessorInput
+from pipeline.model import Completed, Failed, Outcome, Payload, ProcessorInput
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
 
@@ -114,6 +114,11 @@ def refused(item: ProcessorInput[Any], message: str, exception: str) -> Failed:
         kind="invalid",
         retryable=False,
     )
+
+
+def is_refused(outcome: Outcome[Any]) -> bool:
+    """Whether the input failed without a step of it having run."""
+    return isinstance(outcome, Failed) and outcome.step in (REFUSED, "prevalidation")
 
 
 def _as_given(item: ProcessorInput[Any]) -> Payload:

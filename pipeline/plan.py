@@ -61,10 +61,9 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 
 class Skip(msgspec.Struct, frozen=True):
-    """Already successful: keep ``output``."""
+    """Already successful: keep the output of ``done``."""
 
-    output: Any
-    run_id: str | None
+    done: Completed[Any]
     reason: str
     changed: tuple[str, ...] = ()
 
@@ -142,7 +141,7 @@ def _of_completed(
     told += f"; {changes.of_code}" if changes.rewritten else ""
     if changes.new:
         return _behind(pipeline, done, rules, changes, told)
-    return Skip(done.output, done.run_id, f"already successful{told}", changes.rewritten)
+    return Skip(done, f"already successful{told}", changes.rewritten)
 
 
 def _behind(

@@ -36,7 +36,7 @@ def describe_decision(pipeline: Pipeline[Any, Any, Any], item: ProcessorInput[An
             return PlannedInput(
                 input_id=item.input_id, action="run", start=next(iter(names), None), steps=names, reason=reason
             )
-        case Skip(_, _, reason):
+        case Skip(_, reason):
             return PlannedInput(input_id=item.input_id, action="skip", start=None, steps=(), reason=reason)
         case Refuse(failed):
             return PlannedInput(input_id=failed.input_id, action="refuse", start=None, steps=(), reason=failed.message)

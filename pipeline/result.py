@@ -145,11 +145,12 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     def _again(self, item: ProcessorInput[Any], outcome: Outcome[Any]) -> ProcessorInput[Any]:
         replace = msgspec.structs.replace
         match outcome:
-            case Succeeded() | Skipped():
+            case Succeeded():
                 seen = fingerprint.of_data(item.data)
-                run_id = outcome.run_id if isinstance(outcome, Skipped) else self.run_id
-                done = Completed(output=outcome.output, input_fingerprint=seen, code=self.code, run_id=run_id)
+                done = Completed(output=outcome.output, input_fingerprint=seen, code=self.code, run_id=self.run_id)
                 return replace(item, payload=done)
+            case Skipped():
+                return replace(item, payload=_still_done(item, outcome))
             case Failed():
                 if outcome.step in RESERVED:
                     return item
@@ -162,6 +163,14 @@ class ProcessingResult(msgspec.Struct, Generic[T_co, R_co], frozen=True, kw_only
     def _earliest_failing_step(self) -> str | None:
         failing = {outcome.step for outcome in self.failed}
         return next((step for step in (*self.steps, *sorted(failing)) if step in failing), None)
+
+
+def _still_done(item: ProcessorInput[Any], skipped: Skipped[Any]) -> Completed[Any]:
+    """An output with the code and the data that made it; where the data is not known, it counts as unchanged."""
+    done: Completed[Any] = Completed(output=skipped.output, run_id=skipped.run_id)
+    if isinstance(item.payload, Completed):
+        done = item.payload
+    return msgspec.structs.replace(done, input_fingerprint=done.input_fingerprint or fingerprint.of_data(item.data))
 
 
 def _line(outcome: Failed | NotRun) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from returns.result import Result, Success
 
+from pipeline.aside import not_reached, remembered, without_running
 from pipeline.compose import Pipeline
 from pipeline.engine import IDLE
 from pipeline.errors import JournalError
@@ -36,10 +37,8 @@ from pipeline.settle import (
     Dispatched,
     Settler,
     as_given,
-    not_reached,
     raise_unkept,
     went_well,
-    without_running,
 )
 from pipeline.snapshot import own
 from pipeline.stepwise import Start
@@ -73,6 +72,7 @@ class RunInProgress:
         self.on_stop: Callable[[], None] = _nothing
         self.interrupted: bool = False
         self.broken_into: bool = False
+        self.asks: bool = True
         self.finished: int = 0
         self.workers: int = 1
         self.dispatched: dict[int, Dispatched | None] = {}
@@ -134,7 +134,7 @@ class RunInProgress:
     def _abort_if_one_does_not_belong(self) -> None:
         for place, problem in self.aborting().items():
             item = self.items[place]
-            arrival = self._count(Arrival(place, item, offender(item, problem)), None)
+            arrival = self._count(Arrival(place, remembered(self, place, item), offender(item, problem)), None)
             self.recorder.record(arrival)
             self.keep(arrival)
 
@@ -167,7 +167,7 @@ class RunInProgress:
                     yield self.recorder.seated(start, place, decision.payload) if self.recorder.keeps_steps else start
                     position += 1
                 else:
-                    self.ready.append(without_running(place, item, decision))
+                    self.ready.append(without_running(self, place, item, decision))
                     if len(self.ready) >= READY_LIMIT:
                         self.dispatched[position] = None
                         yield IDLE
@@ -270,7 +270,7 @@ class RunInProgress:
 
     def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
         """An input that was not dispatched before the run stopped."""
-        return not_reached(place, item, self.again.kept, self.stopped, self.context.retry_count)
+        return not_reached(self, place, item)
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""

@@ -103,7 +103,7 @@ def going_on(left: Left, only: Only, lift: Lift, steps: Sequence[str]) -> Again:
     """
     if only is None and lift is False:
         return AS_IT_WAS
-    ids = {item.input_id for item in left.inputs}
+    ids = {item.input_id for item in left.inputs if isinstance(getattr(item, "input_id", None), str)}
     lifted = lift if isinstance(lift, bool) else frozenset(_known(_several(lift), ids, UnknownInput, "input"))
     if only is None:
         return Again(lifted=lifted)

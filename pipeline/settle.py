@@ -7,8 +7,8 @@ Crash, or nothing        Failed where it started in this run, or at its last che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeGuard, assert_never
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -17,10 +17,8 @@ from pipeline.changes import Code
 from pipeline.crossing import unsendable
 from pipeline.errors import JournalError, RunOwned
 from pipeline.guard import STOPPED
-from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Skipped, Succeeded
-from pipeline.payload import BadPayload, read_payload
-from pipeline.plan import Keep, Park, Refuse, Run, Skip
-from pipeline.prevalidate import no_input, offender
+from pipeline.model import Attempt, Failed, Note, NotRun, Outcome, Payload, ProcessorInput, Succeeded
+from pipeline.plan import Run
 from pipeline.stepwise import Unkept
 from pipeline.walk import Stop, Trace
 from runners import Crash
@@ -235,49 +233,3 @@ def as_given(dispatched: Dispatched, stop: Stop) -> Dispatched:
     if data is item.data:
         return dispatched
     return msgspec.structs.replace(dispatched, item=msgspec.structs.replace(item, data=data))
-
-
-def not_reached(
-    place: int, item: ProcessorInput[Any], kept: Mapping[str, Outcome[Any]], stopped: str | None, retries: int = 0
-) -> Arrival:
-    """An input that was not dispatched before the run was ``stopped``; what is no input at all fails all the same.
-
-    ``retries`` is the lineage's count, for a payload that has none of its own.
-    """
-    problem = no_input(item)
-    if problem:
-        return Arrival(place, item, offender(item, problem))
-    earlier = kept.get(item.input_id)
-    if earlier is not None:
-        return Arrival(place, item, earlier, kept=True)
-    reason = stopped or "the run ended early"
-    return Arrival(place, item, NotRun(input_id=item.input_id, reason=reason, payload=_brought(item.payload, retries)))
-
-
-def _brought(given: Any, retries: int) -> Payload | None:
-    """Where an input that was not reached goes on, if it brought that and it can be read."""
-    try:
-        payload = None if given is None else read_payload(given, retries)
-    except BadPayload:
-        return None
-    return payload if isinstance(payload, Payload) else None
-
-
-def without_running(place: int, item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Arrival:
-    """An input that needs no worker, with its outcome."""
-    changed = decision.changed if isinstance(decision, Skip) else ()
-    return Arrival(place, item, _without_running(item, decision), isinstance(decision, Keep), (), changed)
-
-
-def _without_running(item: ProcessorInput[Any], decision: Skip | Refuse | Park | Keep) -> Outcome[Any]:
-    match decision:
-        case Skip(output, run_id):
-            return Skipped(input_id=item.input_id, output=output, run_id=run_id)
-        case Refuse(failed):
-            return failed
-        case Park(not_run):
-            return not_run
-        case Keep(outcome):
-            return outcome
-        case _:
-            assert_never(decision)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
-from pipeline.journal.recall import Recall
-from pipeline.journal.records import SLOTS, InputRow, OutcomeRow
-from pipeline.journal.stored import UNREADABLE, Code, RunDetail, Stored
+from pipeline.journal.recall import Recall, row_before
+from pipeline.journal.records import SLOTS, OutcomeRow
+from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
 from pipeline.model import Outcome, Payload, ProcessorInput
-from pipeline.payload import STARTS_ANEW, BadPayload, read_payload, refused
+from pipeline.payload import STARTS_ANEW, BadPayload, is_refused, read_payload, refused
 from pipeline.plan import check_fits
 
 AT_A_TIME = 1_000
@@ -76,16 +77,11 @@ class Admission:
                 row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here
             ]
         except JournalDamaged:
-            rows = [self._row_before(*ids) for ids in self.journal.input_ids(self.lease.batch) if ids[0] not in here]
+            rows = [
+                row_before(self.journal, *ids) for ids in self.journal.input_ids(self.lease.batch) if ids[0] not in here
+            ]
             gone = [row for row in rows if row is not None and row.place is not None]
         return Change(inputs=[replace(row, place=None) for row in gone])
-
-    def _row_before(self, number: int, input_id: str) -> InputRow | None:
-        """The row that an input has; where it is damaged, one that stands for it, whose data is not known."""
-        try:
-            return self.journal.input(number)
-        except JournalDamaged:
-            return InputRow(number, 0, input_id, None, None, None, UNREADABLE, "its row was damaged")
 
     def add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
@@ -104,8 +100,9 @@ class Admission:
     def _bring(self, number: int, item: ProcessorInput[Any]) -> None:
         if item.payload is None:
             return
-        kept = self.kept.get(item.input_id)
-        row = None if kept is None else self.stored.outcome_row(number, self.lease.run, kept, self.code)
+        kept, row = self.kept.get(item.input_id), None
+        if kept is not None and not is_refused(kept):  # of what was refused, nothing ran: it has what it brought
+            row = self.stored.outcome_row(number, self.lease.run, kept, self.code)
         if row is None:
             row = self._given(number, item)
         if row is not None:
@@ -155,11 +152,10 @@ class Admission:
         number = memory.take(item.input_id, self.lease.batch)
         if self.slots is not None:
             self.slots[place] = number
-        row, before = self.stored.input_row(number, place, item), self._row_before(number, item.input_id)
-        if before is not None and (row.data is None or row.data != before.data):
-            outcome = self._outcome(number)
-            if outcome is not None and outcome.fingerprint is None:
-                self.waiting.brought(replace(outcome, fingerprint=self.stored.fingerprint_of(before)))
+        row, before = self.stored.input_row(number, place, item), row_before(self.journal, number, item.input_id)
+        with suppress(JournalDamaged):  # the input is refused for it
+            if (outcome := memory.changed(before, row)) is not None:
+                self.waiting.brought(outcome)
         if before != row:
             self.waiting.inputs.append(row)
         return number
@@ -167,6 +163,13 @@ class Admission:
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it."""
         return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+
+    def remembered(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """``recall`` for whoever has not this journal; not of another input that has the same id."""
+        memory = self.memory
+        if memory is None or not is_bare(item) or memory.known.get(item.input_id) != self.number(place):
+            return item
+        return memory.remembered(item)
 
 
 def is_input(item: object) -> bool:
@@ -178,6 +181,11 @@ def is_input(item: object) -> bool:
         and (given.account_id is None or isinstance(given.account_id, str))
         and (given.underwriting_id is None or isinstance(given.underwriting_id, str))
     )
+
+
+def is_bare(item: object) -> bool:
+    """Whether it is an input that brings no payload: what there is to go on with, the journal alone may know."""
+    return is_input(item) and cast("ProcessorInput[Any]", item).payload is None
 
 
 _INPUT: type = ProcessorInput  # of which a type checker would know that its ids are texts

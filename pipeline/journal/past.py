@@ -12,6 +12,7 @@ from pipeline.codec import Registry
 from pipeline.compose import Pipeline
 from pipeline.edit import edited, marked, refuse_edit
 from pipeline.errors import InvalidSetting, RunOwned, UnknownInput, UnknownRun, did_you_mean
+from pipeline.journal.admission import is_bare
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall, resume_context, stored_inputs
@@ -58,7 +59,7 @@ class Past:
         if earlier is None:
             return left
         memory = Recall(self.journal, self.stored, earlier.batch)
-        return left._replace(inputs=[item if item.payload is not None else memory.recall(item) for item in left.inputs])
+        return left._replace(inputs=[memory.recall_joining(item) if is_bare(item) else item for item in left.inputs])
 
     def edit(self, run_id: str, input_id: str, data: Any) -> str:
         """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from pipeline import fingerprint
 from pipeline.changes import output_type
 from pipeline.codec import CodecError
 from pipeline.errors import InputsNeeded, JournalDamaged
 from pipeline.journal.index import Index
 from pipeline.journal.protocol import Journal
-from pipeline.journal.records import SLOTS, OutcomeRow, RunRow
-from pipeline.journal.stored import FailureDetail, Stored, read_detail, run_detail
+from pipeline.journal.records import SLOTS, InputRow, OutcomeRow, RunRow
+from pipeline.journal.stored import UNREADABLE, Code, FailureDetail, Stored, read_detail, run_detail
 from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
 from pipeline.payload import STARTS_ANEW, Unreadable, refused
 from pipeline.shown import quoted
@@ -30,6 +32,7 @@ class Recall:
         self.known: Index = Index()
         self.next: int = batch * SLOTS
         self._runs: dict[int, RunRow] = {}
+        self._codes: dict[int, Code] = {}
         rows = 0
         for number, input_id in journal.input_ids(batch):
             self.known.setdefault(input_id, number)
@@ -48,12 +51,46 @@ class Recall:
     def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """The input with the payload that it stopped with, or the output that it had."""
         number = self.known.get(item.input_id)
+        return self._recall(item, lambda: None if number is None else self.journal.outcome(number))
+
+    def recall_joining(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """``recall`` for an input that has not joined yet, whose data may be other than that in its row."""
+        number = self.known.get(item.input_id)
+
+        def found() -> OutcomeRow | None:
+            if number is None:
+                return None
+            before = row_before(self.journal, number, item.input_id)
+            return self.changed(before, self.stored.input_row(number, None, item)) or self.journal.outcome(number)
+
+        return self._recall(item, found)
+
+    def _recall(self, item: ProcessorInput[Any], found: Callable[[], OutcomeRow | None]) -> ProcessorInput[Any]:
         try:
-            row = None if number is None else self.journal.outcome(number)
+            row = found()
             payload: Any = None if row is None else self._to_go_on(row)
         except (CodecError, JournalDamaged) as error:
             payload = Unreadable(f"what {self.journal.name} holds of it cannot be read: {error}")
         return item if payload is None else msgspec.structs.replace(item, payload=payload)
+
+    def changed(self, before: InputRow | None, now: InputRow) -> OutcomeRow | None:
+        """The outcome of an input that comes with other data, where it does not say yet of which data it is."""
+        if before is None or (now.data is not None and now.data == before.data):
+            return None
+        outcome = self.journal.outcome(before.id)
+        if outcome is None or outcome.fingerprint is not None:
+            return None
+        return msgspec.structs.replace(outcome, fingerprint=self.stored.fingerprint_of(before))
+
+    def remembered(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """``recall`` for whoever has not this journal, which knows of what data it was that has no fingerprint."""
+        known = self.recall(item)
+        payload: Any = known.payload
+        if not isinstance(payload, Payload | Completed) or payload.input_fingerprint is not None:
+            return known
+        if isinstance(payload, Payload) and self.stored.pipeline.find(payload.step) == 0:
+            return known  # its own data tells that
+        return msgspec.structs.replace(known, payload=_of(item.data, known.payload))
 
     def left(self, item: ProcessorInput[Any]) -> Outcome[Any]:
         """How the input ended in the latest run."""
@@ -113,7 +150,7 @@ class Recall:
             data=None if row.data is None else self.stored.read(row.data, index),
             retry_count=detail.retry_count,
             input_fingerprint=row.fingerprint,
-            code=run_detail(self._run(row.run)).code if detail.code is None else detail.code,
+            code=self._code(row.run) if detail.code is None else detail.code,
             edited=detail.edited,
             checkpoint=is_checkpoint,
         )
@@ -121,7 +158,7 @@ class Recall:
     def _completed(self, row: OutcomeRow) -> Completed[Any]:
         run = self._run(row.run)
         own = None if row.detail is None else read_detail(row.detail, FailureDetail).code
-        code = run_detail(run).code if own is None else own
+        code = self._code(row.run) if own is None else own
         output = self.stored.decoded(row.data or b"", output_type(self.stored.pipeline, code))
         return Completed(output=output, input_fingerprint=row.fingerprint, code=code, run_id=run.run_id)
 
@@ -129,6 +166,25 @@ class Recall:
         if number not in self._runs:
             self._runs[number] = self.journal.run(number)
         return self._runs[number]
+
+    def _code(self, number: int) -> Code:
+        """The code of a run, one for all its inputs: a result may hold a million of them."""
+        if number not in self._codes:
+            self._codes[number] = run_detail(self._run(number)).code
+        return self._codes[number]
+
+
+def row_before(journal: Journal, number: int, input_id: str) -> InputRow | None:
+    """The row that an input has; where it is damaged, one that stands for it, whose data is not known."""
+    try:
+        return journal.input(number)
+    except JournalDamaged:
+        return InputRow(number, 0, input_id, None, None, None, UNREADABLE, "its row was damaged")
+
+
+def _of(data: Any, payload: Any) -> Any:
+    """The payload with the fingerprint of its input's data."""
+    return msgspec.structs.replace(payload, input_fingerprint=fingerprint.of_data(data))
 
 
 def _later(row: OutcomeRow) -> str:

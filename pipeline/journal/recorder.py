@@ -31,7 +31,8 @@ from pipeline.journal.stored import FailureDetail, RunDetail, Stored, attempts_r
 from pipeline.journal.unrecorded import A, Arrived
 from pipeline.journal.waiting import GROUP_BYTES, GROUP_ROWS, Waiting
 from pipeline.metrics import Metrics
-from pipeline.model import Failed, Outcome, Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.model import Payload, ProcessorInput, Skipped, Succeeded
+from pipeline.payload import is_refused
 from pipeline.stepwise import Start
 
 _LOGGER = logging.getLogger("pipeline")
@@ -121,6 +122,10 @@ class Recorder:
         """A bare input with what an earlier run of its batch knew of it."""
         return item if self.admission.memory is None else self.admission.recall(item)
 
+    def remembered(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """``recall`` for a retry by whoever has not this journal."""
+        return self.admission.remembered(place, item)
+
     # steps
 
     def seated(self, start: Start, place: int, payload: Payload | None) -> Start:
@@ -168,7 +173,7 @@ class Recorder:
         if arrival.kept or isinstance(arrival.outcome, Skipped):  # it is there, at the latest since the run began
             return None
         number, before = self.admission.number(arrival.place), None
-        if _is_refused(arrival.outcome) and self.admission.can_go_on(number, arrival.item):
+        if is_refused(arrival.outcome) and self.admission.can_go_on(number, arrival.item):
             return None  # nothing ran, so that stays as it is: the right processor may be able to go on with it
         if self.steps is not None:
             if isinstance(arrival.outcome, Succeeded) and self.stored.pipeline[-1].checkpoint:
@@ -260,8 +265,3 @@ def _meets(pipeline: Pipeline[Any, Any, Any]) -> bool:
 
 def _nothing() -> None:
     """Tells nobody that the run was taken over."""
-
-
-def _is_refused(outcome: Outcome[Any]) -> bool:
-    """Whether the input failed without a step of it having run."""
-    return isinstance(outcome, Failed) and outcome.step in ("resume", "prevalidation")

@@ -50,6 +50,10 @@ class NoRecorder:
         """The input as it is."""
         return item
 
+    def remembered(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """The input as it is."""
+        return item
+
     def admit(self, place: int, item: ProcessorInput[Any]) -> None:
         """Nothing."""
 

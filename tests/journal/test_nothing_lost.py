@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from pipeline import Attempt, ExecutionContext, Failed, Processor, ProcessorInput, Skipped, Succeeded, step
+from pipeline import Attempt, ExecutionContext, Failed, Processor, ProcessorInput, Selection, Skipped, Succeeded, step
 from pipeline.errors import InvalidSetting, UnknownRun
 from pipeline.journal import Past, SqliteJournal, recorder_for
 from pipeline.journal.sql import SqlJournal
@@ -143,6 +144,42 @@ def test_a_retry_that_other_code_refuses_leaves_what_its_inputs_brought(journal:
     assert [failed.step for failed in refused.failed] == ["resume", "resume"]
     assert kinds(again.outcomes) == ["Skipped", "Succeeded"]
     assert ran == [("b", 3)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"pipeline": a >> step("new")(lambda value: value) >> b}, {"account_id": "acc2"}],
+    ids=["steps", "account"],
+)
+def test_what_was_refused_and_is_not_selected_leaves_what_is_recorded(journal: Any, other: Any) -> None:
+    broken.add(3)
+    first = processor(journal).execute(inputs(0, 2))
+    options: Any = {"name": "p", "pipeline": a >> b, "journal": journal, "prevalidation": "isolate", **other}
+    wrong: Any = Processor(**options)
+    refused = wrong.retry(first)
+    kept = wrong.retry(refused, only=Selection(input_ids="2"))
+    broken.clear()
+    ran.clear()
+
+    again = processor(journal).resume()
+
+    assert kept.failed[0].step in ("resume", "prevalidation")
+    assert kinds(again.outcomes) == ["Skipped", "Succeeded"]
+    assert ran == [("b", 3)]
+
+
+def test_a_refusal_that_is_kept_is_no_resume_that_failed(journal: Any) -> None:
+    broken.update({1, 3})
+    first = processor(journal).execute(inputs(0, 2))
+    changed = [msgspec.structs.replace(item, data=item.data + (item.input_id == "0")) for item in first.retry_inputs()]
+    strict = processor(journal, on_input_change="error", max_attempts=1)
+    refused = strict.execute(changed, first.retry_context())
+
+    kept = strict.retry(refused, only=Selection(input_ids="2"))
+    plan = processor(journal, on_input_change="resume", max_attempts=1).plan(kept.run_id)
+
+    assert refused.failed[0].exception == "InputChanged"
+    assert plan.inputs[0].reason == "stopped at 'b': ValueError"
 
 
 def test_a_retry_that_other_data_refuses_leaves_what_is_recorded(journal: Any) -> None:
@@ -421,6 +458,49 @@ def test_the_plan_of_inputs_that_join_a_run_is_what_happens_to_them(journal: Any
 
     assert [(item.action, item.start) for item in plan] == [("skip", None), ("run", "b"), ("run", "a")]
     assert ran == [("b", 3), ("a", 9), ("b", 10)]
+
+
+@pytest.mark.parametrize("durability", ["input", "step"])
+def test_the_plan_of_inputs_that_changed_is_what_happens_to_them(store: Store, durability: Any) -> None:
+    journal = store.journal(durability)
+    broken.add(3)
+    context = ExecutionContext(previous_run_id=processor(journal).execute(inputs(0, 2)).run_id)
+    changed = [msgspec.structs.replace(item, data=item.data + 5) for item in inputs(0, 2)]
+    ran.clear()
+
+    plan = processor(journal).plan(changed, context)
+    processor(journal).execute(changed, context)
+
+    assert [(item.action, item.start) for item in plan] == [("run", "a"), ("run", "a")]
+    assert ran == [("a", 5), ("b", 6), ("a", 7), ("b", 8)]
+
+
+@pytest.mark.parametrize("wrong", [7, None, ProcessorInput(input_id=3, account_id="acc", data=1)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def test_the_plan_of_what_is_no_input_is_what_happens_to_it(journal: Any, wrong: Any) -> None:
+    context = ExecutionContext(previous_run_id=processor(journal).execute(inputs(0)).run_id)
+    jobs = processor(journal, prevalidation="isolate")
+
+    for lift in (False, True):
+        plan = jobs.plan([*inputs(0), wrong], context, lift=lift)
+        assert [item.action for item in plan] == ["skip", "refuse"]
+    result = jobs.execute([*inputs(0), wrong], context)
+    assert result.failed[0].step == "prevalidation"
+    assert kinds(jobs.retry(result, only=Selection(input_ids="0")).outcomes) == ["Skipped", "Failed"]
+
+
+def test_a_changed_input_whose_row_is_damaged_is_refused_alone(store: Store) -> None:
+    journal = store.journal("step")
+    broken.add(3)
+    context = ExecutionContext(previous_run_id=processor(journal).execute(inputs(0, 2)).run_id)
+    store.execute("UPDATE outcomes SET step = 'a' WHERE status = 'failed'")
+    changed = [msgspec.structs.replace(item, data=item.data + 5) for item in inputs(0, 2)]
+
+    plan = processor(journal).plan(changed, context)
+    result = processor(journal).execute(changed, context)
+
+    assert [item.action for item in plan] == ["run", "refuse"]
+    assert kinds(result.outcomes) == ["Succeeded", "Failed"]
+    assert result.failed[0].exception == "BadPayload"
 
 
 def test_a_plan_of_inputs_that_join_no_run_is_refused_as_the_run_would_be(journal: Any) -> None:
