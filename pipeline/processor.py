@@ -107,7 +107,7 @@ class Processor(Generic[A, B, R]):
         is found if the two are at most 50,000 inputs apart. Closing the iterator stops the workers.
         """
         inputs = batch(inputs)
-        run = self._begin(context)
+        run = self._begin(context, joining=inputs if isinstance(inputs, list | tuple) else ())
         try:
             for arrival in arrivals(run, self.runner, inputs):
                 yield arrival.outcome
@@ -120,7 +120,7 @@ class Processor(Generic[A, B, R]):
     ) -> AsyncIterator[Outcome[B]]:
         """``stream`` for a caller with a running event loop."""
         inputs = batch(inputs)
-        run = self._begin(context)
+        run = self._begin(context, joining=inputs if isinstance(inputs, list | tuple) else ())
         try:
             async for arrival in aarrivals(run, self.runner, inputs):
                 yield arrival.outcome
@@ -142,7 +142,7 @@ class Processor(Generic[A, B, R]):
         ``result.failure_clusters()``) the others stay as they are, to be retried later.
         ``lift`` lets inputs out of quarantine: all with ``True``, or some by their ids.
         """
-        return self._go_on(_left_by(result), only, lift)
+        return self._go_on(_left_by(result), only, lift, None)
 
     def resume(self, run_id: str | None = None, *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with a run of the journal, the latest unless named, also after kill -9; its inputs come from there.
@@ -154,9 +154,11 @@ class Processor(Generic[A, B, R]):
         check_run_id(run_id)
         return self._go_on(self._past().left(run_id), only, lift)
 
-    def _go_on(self, left: Left, only: Only, lift: Lift) -> ProcessingResult[B, R]:
+    def _go_on(
+        self, left: Left, only: Only, lift: Lift, joining: Sequence[ProcessorInput[A]] | None = ()
+    ) -> ProcessingResult[B, R]:
         again = going_on(left, only, lift, self.pipeline.names)
-        return self._execute(self._begin(left.context, left.inputs, again))
+        return self._execute(self._begin(left.context, left.inputs, again, joining))
 
     @overload
     def edit(self, of: ProcessingResult[B, R], input_id: str, data: Any) -> ProcessingResult[B, R]: ...
@@ -232,8 +234,12 @@ class Processor(Generic[A, B, R]):
         context: ExecutionContext | None,
         inputs: Iterable[ProcessorInput[A]] | None = None,
         again: Again = AS_IT_WAS,
+        joining: Sequence[ProcessorInput[A]] | None = (),
     ) -> RunInProgress:
-        """A new run, after everything that would make it pointless has been checked."""
+        """A new run, after everything that would make it pointless has been checked.
+
+        ``joining`` are the inputs of a stream, where they can be seen before; ``None`` where a result is gone on with.
+        """
         check_context(context)
         if self.runner.crosses_processes:
             check_crossing(self.pipeline, self.settings.journal, self.settings.rules.registry)
@@ -243,7 +249,8 @@ class Processor(Generic[A, B, R]):
         run = RunInProgress(self.settings, self.pipeline, lineage, inputs, again)
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
-            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, again.kept)
+            given = None if joining is None else items or joining
+            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, given, again.kept)
         try:
             run.recorder.on_lost = partial(run.stop, "another process has taken over this run")
             run.begin(self.runner.workers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import time
 from typing import Any
 
@@ -21,14 +21,16 @@ def recorder_for(
     context: ExecutionContext,
     code: Callable[[], Code],
     items: Items | None,
+    given: Iterable[object] | None = (),
     kept: Mapping[str, Outcome[Any]] = {},
 ) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
 
-    ``InvalidSetting`` when its id is another run's. ``kept`` are the outcomes that the run does not touch.
+    ``InvalidSetting`` when its id is another run's. ``given`` is what ``Past.before`` is asked about; ``kept`` are the
+    outcomes that the run does not touch.
     """
     journal, stored = past.journal, past.stored
-    previous = past.before(context.previous_run_id, items or ()) if context.previous_run_id else None
+    previous = past.before(context.previous_run_id, given) if context.previous_run_id else None
     detail = RunDetail(context=context, steps=stored.pipeline.names, code=dict(code()))
     inputs = None if items is None else sum(map(is_input, items))
     row = RunRow(0, 0, context.run_id or "", past.name, "started", inputs, time(), None, write_detail(detail))

@@ -12,7 +12,7 @@ from pipeline.codec import Registry
 from pipeline.compose import Pipeline
 from pipeline.edit import edited, marked, refuse_edit
 from pipeline.errors import InvalidSetting, RunOwned, UnknownInput, UnknownRun, did_you_mean
-from pipeline.journal.admission import is_bare
+from pipeline.journal.admission import is_bare, is_input
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Change, Journal, Lease
 from pipeline.journal.recall import Recall, resume_context, stored_inputs
@@ -55,7 +55,8 @@ class Past:
 
     def joined(self, left: Left) -> Left:
         """Inputs that join the run before them, each with what it stopped with there, unless it brings a payload."""
-        earlier = self.before(left.context.previous_run_id or "", left.inputs)
+        of_a_run = left.outcomes is not None
+        earlier = self.before(left.context.previous_run_id or "", None if of_a_run else left.inputs)
         if earlier is None:
             return left
         memory = Recall(self.journal, self.stored, earlier.batch)
@@ -104,15 +105,17 @@ class Past:
             raise UnknownRun(f"{self._no_run(run_id)}: it is of {found.processor!r}{self._cure(run_id)}")
         return found
 
-    def before(self, run_id: str, items: Iterable[ProcessorInput[Any]]) -> RunRow | None:
-        """The run that these inputs go on with; ``UnknownRun`` where only the journal could say what they had.
+    def before(self, run_id: str, given: Iterable[object] | None) -> RunRow | None:
+        """The run that is gone on with; ``UnknownRun`` where only the journal could say what an input had.
 
-        Inputs that bring payloads may come from a run without a journal, or one that was pruned.
+        ``None`` where a run without a journal is gone on with, or one that was pruned: then every input that was
+        ``given`` brings a payload, or they are those of a result, which needs no journal.
         """
         try:
             return self.find(run_id)
         except UnknownRun:
-            if any(getattr(item, "payload", None) is not None for item in items):
+            items = None if given is None else [*filter(is_input, given)]
+            if items is None or (items and not any(map(is_bare, items))):
                 return None
             raise
 

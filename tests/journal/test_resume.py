@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline import (
     Completed,
@@ -172,6 +173,37 @@ def test_an_unknown_previous_run_is_an_error_that_names_the_one_meant(journal: A
     with pytest.raises(LookupError, match=rf"no run 'yesterday' .* the latest is '{run_id}'"):
         next(processor(journal).stream(inputs(1), context=ExecutionContext(previous_run_id="yesterday")))
     assert ran == []
+
+
+@pytest.mark.parametrize("way", ["execute", "stream", "plan"])
+def test_an_unknown_previous_run_is_an_error_where_an_input_brings_no_payload(journal: Any, way: str) -> None:
+    processor(journal).execute(inputs(1))
+    brings: Any = replace(inputs(2)[0], payload={"step": "double", "data": 2})
+    ran.clear()
+
+    def told(given: list[Any]) -> str:
+        asked: Any = getattr(processor(journal), way)(given, ExecutionContext(previous_run_id="yesterday"))
+        return type(next(iter(asked if way != "execute" else asked.outcomes))).__name__
+
+    for given in ([brings, *inputs(1)], [brings, 7, *inputs(1)], [7], []):
+        with pytest.raises(UnknownRun):
+            told(given)
+    assert ran == []
+    assert told([brings, 7]) == ("PlannedInput" if way == "plan" else "Succeeded" if way == "stream" else "NotRun")
+
+
+def test_a_result_without_a_journal_is_retried_with_one_also_where_an_input_was_not_reached(journal: Any) -> None:
+    broken.add(6)
+    result = processor(None, fail_fast=True).execute(inputs(3, 1))
+    broken.clear()
+    ran.clear()
+
+    plan = processor(journal).plan(result)
+    again = processor(journal).retry(result)
+
+    assert len(result.not_run) == 1
+    assert [(item.action, item.start) for item in plan] == [("run", "check"), ("run", "double")]
+    assert again.output == [7, 3]
 
 
 def test_a_run_of_another_processor_is_not_gone_on_with(journal: Any) -> None:
