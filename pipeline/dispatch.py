@@ -5,39 +5,37 @@ run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeAlias, cast
-
-from returns.result import Result
 
 from pipeline.codeof import whole
 from pipeline.engine import Program, work_of
 from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
+from pipeline.leaving import GRACE_S, Ended, take_back
 from pipeline.model import ProcessorInput
 from pipeline.repeat import are_due, further, wait_s_of
 from pipeline.run import RunInProgress
 from pipeline.settle import Arrival
 from pipeline.stages import Stages, has_batches
 from pipeline.stepwise import Start
-from pipeline.walk import Trace
-from runners import Crash, Runner
+from runners import Runner
 from runners.protocol import stepped_in_threads
 
-Items = Iterable[ProcessorInput[Any]]
-Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
+Items: TypeAlias = Iterable[ProcessorInput[Any]]
 
 
 def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
     """Every input with its outcome, as they finish. Whatever happens, none is left out."""
     program = _program(run, runner)
-    stream: Iterator[Ended] | None = _results(run, runner, program, run.starts(inputs))
+    stream: Iterator[Ended | None] | None = _results(run, runner, program, run.starts(inputs))
+    ended: Ended | None = None
     with asking_to_stop(run.interrupt):
         try:
             while stream is not None:
-                for position, result in stream:
-                    yield from run.take(position, result)
+                for ended in filter(None, stream):
+                    yield from run.take(*ended)
                 getattr(stream, "close", _nothing)()
                 while (wait_s := wait_s_of(run)) > 0:
                     run.repeats.timing.sleep(wait_s)
@@ -47,12 +45,15 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
             run.interrupt(str(signalled) or "interrupted")
         except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
             run.fail(error)
+        except GeneratorExit:
+            take_back(run, runner, ended, _further(run, runner, stream))
+            raise
         finally:
             getattr(stream, "close", _nothing)()
         yield from run.rest()
 
 
-async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncIterator[Arrival]:
+async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncGenerator[Arrival]:
     """``arrivals`` on an event loop."""
     program = _program(run, runner)
     stream: AsyncIterator[Ended] | None = _aresults(run, runner, program, run.starts(inputs))
@@ -73,11 +74,19 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncI
         yield arrival
 
 
-def _results(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> Iterator[Ended]:
+def _results(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> Iterator[Ended | None]:
     """One stream of the runner; one for each stage, where inputs meet at batch steps."""
     if has_batches(run.pipeline):
         return Stages(runner, program, lambda: run.stopped).results(starts)
-    return runner.stream(cast("Any", work_of(program, on_loop=runner.awaits)), starts)
+    work = cast("Any", work_of(program, on_loop=runner.awaits))
+    if run.total is None and runner.ends_calls:  # a consumer that leaves does not wait for calls in flight
+        return runner.ticking(work, starts, GRACE_S)
+    return runner.stream(work, starts)
+
+
+def _further(run: RunInProgress, runner: Runner, stream: Iterator[Ended | None] | None) -> Iterable[Ended | None]:
+    """What a stream still gives to a consumer that leaves; nothing where it might not be given a turn."""
+    return () if stream is None or (runner.ends_calls and has_batches(run.pipeline)) else stream
 
 
 def _aresults(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> AsyncIterator[Ended]:
@@ -101,7 +110,7 @@ def _program(run: RunInProgress, runner: Runner) -> Program:
         sharing=_sharing(run, runner),
         checkpoints=run.recorder.steps,
     )
-    run.on_stop = program.stop
+    run.on_stop, run.on_leave = program.stop, program.bar
     run.repeats.budgets = program.supplies.budgets
     return program
 

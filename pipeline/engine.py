@@ -17,13 +17,25 @@ from typing import Any
 
 from pipeline.compose import Pipeline
 from pipeline.errors import JournalError, StopNow
-from pipeline.guard import REAL, Caching, Guard, Sharing, Supplies, Timing, guarded, shared_file, supplies_in_worker
+from pipeline.guard import (
+    REAL,
+    STOPPED,
+    Caching,
+    Guard,
+    SetAside,
+    Sharing,
+    Supplies,
+    Timing,
+    guarded,
+    shared_file,
+    supplies_in_worker,
+)
 from pipeline.loops import to_the_end
 from pipeline.ready import Pulse, awaited, pulsing, threaded, with_context
 from pipeline.step import Step
 from pipeline.stepcontext import POSITION, WORKERS
 from pipeline.stepwise import Bare, Checkpoints, Keep, Start, Unkept, kept_first, stepwise
-from pipeline.walk import Call, Trace, Waiting, walk
+from pipeline.walk import Call, Refusal, Trace, Waiting, walk
 
 CANCEL_S = 1.0
 """Seconds that an async step has to end after it was cancelled, before a runner that can kills its worker."""
@@ -94,6 +106,11 @@ class Program:
         if self.supplies.shared is not None:
             self.supplies.shared.stop()
 
+    def bar(self) -> None:
+        """Let no input that has not begun begin in this process: its first step sets it aside."""
+        barred = tuple(Call(call.place, call.step, _set_aside) for call in self.calls)
+        self.__dict__.update(calls=barred, threaded_calls=barred)
+
     def part(self, start: int, end: int) -> Program:
         """The steps from ``start`` up to ``end``, as a part of the same run: what all inputs share is the same."""
         part = object.__new__(Program)
@@ -162,6 +179,10 @@ class Program:
             pause=pause,
             supplies=self.supplies,
         )
+
+
+def _set_aside(_value: Any) -> Refusal:
+    return Refusal(error=SetAside(STOPPED), parked=STOPPED)
 
 
 def work_of(program: Program, on_loop: bool) -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ inputs ─▶ prevalidate ─▶ decide ─▶ runner.stream(run_one) ─▶ tak
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Generic, overload
 
@@ -26,6 +27,7 @@ from pipeline.gather import Known, gather
 from pipeline.guard import check_named
 from pipeline.handle import RunHandle
 from pipeline.journal import Past, check_shared, recorder_for
+from pipeline.leaving import hand_over, keep_all, leave
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.planned import planned
 from pipeline.result import ProcessingResult
@@ -92,11 +94,10 @@ class Processor(Generic[A, B, R]):
         """``execute`` for a caller with a running event loop, which is not blocked."""
         run = self._begin(context, batch(inputs))
         try:
-            async for arrival in aarrivals(run, self.runner, run.items):
-                run.keep(arrival)
+            await keep_all(run, self.runner, aarrivals(run, self.runner, run.items))
             return end_batch(run)
         finally:
-            run.recorder.abandon()
+            leave(run)
 
     def stream(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
@@ -113,7 +114,7 @@ class Processor(Generic[A, B, R]):
                 yield arrival.outcome
             end_stream(run)
         finally:
-            run.recorder.abandon()
+            leave(run)
 
     async def astream(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
@@ -122,11 +123,12 @@ class Processor(Generic[A, B, R]):
         inputs = batch(inputs)
         run = self._begin(context, joining=inputs if isinstance(inputs, list | tuple) else ())
         try:
-            async for arrival in aarrivals(run, self.runner, inputs):
-                yield arrival.outcome
+            async with aclosing(hand_over(run, self.runner, aarrivals(run, self.runner, inputs))) as handed_over:
+                async for arrival in handed_over:
+                    yield arrival.outcome
             end_stream(run)
         finally:
-            run.recorder.abandon()
+            leave(run)
 
     def start(self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None) -> RunHandle[B, R]:
         """``execute`` in a thread of its own: a handle with ``progress()``, ``cancel()`` and ``result()``.
@@ -265,7 +267,7 @@ class Processor(Generic[A, B, R]):
                 run.keep(arrival)
             return end_batch(run)
         finally:
-            run.recorder.abandon()
+            leave(run)
 
     def __repr__(self) -> str:
         return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"

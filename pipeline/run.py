@@ -70,6 +70,7 @@ class RunInProgress:
         self.context = context
         self.stopped: str | None = None
         self.on_stop: Callable[[], None] = _nothing
+        self.on_leave: Callable[[], None] = _nothing
         self.interrupted: bool = False
         self.broken_into: bool = False
         self.asks: bool = True

@@ -44,6 +44,7 @@ class AsyncRunner(StreamRunner):
     """
 
     awaits: ClassVar[bool] = True
+    ends_calls: ClassVar[bool] = True
 
     def __init__(self, max_concurrency: int = 100) -> None:
         if not is_count(max_concurrency):

@@ -54,6 +54,7 @@ class ProcessRunner(StreamRunner):
     """
 
     crosses_processes = True
+    ends_calls: ClassVar[bool] = True
     pulse: ClassVar[Callable[[int, float | None], None] | None] = staticmethod(pulse)
 
     def __init__(

@@ -40,6 +40,9 @@ class Runner(ABC):
     """Where the runner can kill a hung input: a module-level function that ``func`` may call in the worker,
     with a number to remember (it comes back as ``Crash.mark``) and a time limit in seconds from now, or None."""
 
+    ends_calls: ClassVar[bool] = False
+    """Closing a stream ends the calls in flight, or leaves them to their end elsewhere, and does not wait for them."""
+
     @property
     def workers(self) -> int:
         """How many inputs are worked on at the same time, at most."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from returns.result import Result
 
@@ -58,6 +58,7 @@ class RayRunner(StreamRunner):
     """
 
     crosses_processes = True
+    ends_calls: ClassVar[bool] = True
 
     def __init__(self, start: Source = None, *, crash_retries: int = 0, deliver_each: bool = False) -> None:
         _ray()

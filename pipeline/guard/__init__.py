@@ -16,7 +16,7 @@ from pipeline.guard.sharedbreaker import Sharing
 from pipeline.guard.supplies import Budget, Supplies, check_named, supplies_in_worker
 from pipeline.guard.timing import REAL, Timing
 from pipeline.guard.together import together
-from pipeline.guard.tries import STOPPED
+from pipeline.guard.tries import STOPPED, SetAside
 
 __all__ = [
     "REAL",
@@ -26,6 +26,7 @@ __all__ = [
     "Group",
     "Guard",
     "Member",
+    "SetAside",
     "Sharing",
     "Supplies",
     "Timing",

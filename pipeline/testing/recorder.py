@@ -59,7 +59,8 @@ class RecordingRunner(StreamRunner):
             raise InvalidSetting(f"RecordingRunner({runner.__name__}) got a class; make one: {runner.__name__}()")
         inner = type(runner or SequentialRunner())
         pulse = None if inner.pulse is None else staticmethod(inner.pulse)
-        members = {"awaits": inner.awaits, "pulse": pulse, "__module__": cls.__module__, "__doc__": cls.__doc__}
+        members = {name: getattr(inner, name) for name in ("awaits", "ends_calls")}
+        members |= {"pulse": pulse, "__module__": cls.__module__, "__doc__": cls.__doc__}
         made: Any = type(cls.__name__, (cls,), members)
         new: Self = super().__new__(made)
         return new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from returns.result import Result
 
@@ -60,6 +60,7 @@ class DaskRunner(StreamRunner):
     """
 
     crosses_processes = True
+    ends_calls: ClassVar[bool] = True
 
     def __init__(self, cluster: Source, *, deliver_each: bool = False, wait_for_workers: float = 300.0) -> None:
         if not wait_for_workers > 0:

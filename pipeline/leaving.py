@@ -1,0 +1,138 @@
+"""A run whose caller leaves before its end: what is in flight is taken back and recorded, and no other input begins.
+
+    the task is cancelled,   ─▶ ``stop`` and ``bar`` ─▶ take what is in flight ─▶ commit ─▶ ``leave`` ─▶ raise again
+    or the iterator closed
+
+Under an event loop a task of its own consumes the runner, because a cancellation ends whatever it meets: so it meets
+one that only waits for that task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from itertools import chain
+from time import monotonic
+from typing import TYPE_CHECKING, TypeAlias
+
+from returns.result import Result
+
+from pipeline.journal import Recorder
+from pipeline.run import RunInProgress
+from pipeline.settle import Arrival
+from pipeline.walk import Trace
+from runners import Crash, Runner
+from runners.protocol import check_loop, to_the_end
+
+if TYPE_CHECKING:
+    import asyncio
+
+_LOGGER = logging.getLogger("pipeline")
+
+LEFT = "its consumer left"
+CANCELLED = "cancelled"
+
+GRACE_S = 0.1
+"""How long calls in flight may still end, in seconds, before a runner that can ends them; others wait for them."""
+
+Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
+
+
+def leave(run: RunInProgress) -> None:
+    """Give up a run that has not ended, after what is finished was made durable; one that has ended is left alone."""
+    if not isinstance(run.recorder, Recorder) or run.recorder.finished:
+        return
+    run.stop(LEFT)
+    try:
+        for _ in run.rest():
+            pass
+    except Exception as error:  # noqa: BLE001 - whoever leaves is told why by another exception
+        run.fail(error)
+    finally:
+        run.recorder.abandon()
+    if run.broken is not None:
+        _LOGGER.warning("run %s was left, and not all of it is recorded", run.context.run_id, exc_info=run.broken)
+
+
+def take_back(run: RunInProgress, runner: Runner, last: Ended | None, stream: Iterable[Ended | None]) -> None:
+    """Take ``last``, where that has not been done, and what the stream gives of the calls in flight."""
+    run.stop(LEFT)
+    run.on_leave()
+    until = monotonic() + GRACE_S
+    try:
+        for ended in chain((last,), stream):
+            if ended is not None and ended[0] in run.dispatched:
+                for _ in run.take(*ended):
+                    pass
+            if runner.ends_calls and monotonic() > until:
+                break
+    except Exception as error:  # noqa: BLE001 - whoever leaves is told why by another exception
+        run.fail(error)
+
+
+async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> None:
+    """Let the run keep every arrival; when the caller is cancelled, those of the calls in flight, and no others."""
+    from asyncio import CancelledError, create_task, wait  # 100 ms of import that most runs never need
+
+    async def keep() -> None:
+        async with aclosing(arrivals):
+            async for arrival in arrivals:
+                run.keep(arrival)
+
+    check_loop()
+    task = create_task(keep())
+    try:
+        await wait([task])
+    except CancelledError:
+        await _taken_back(run, runner, task, CANCELLED)
+        raise
+    task.result()
+
+
+async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> AsyncGenerator[Arrival]:
+    """Every arrival, each made when it is asked for; those after a consumer has left are recorded all the same."""
+    from asyncio import CancelledError, Queue, Semaphore, create_task
+
+    asked, given, has_left = Semaphore(0), Queue[Arrival | None](), False
+
+    async def give() -> None:
+        try:
+            async with aclosing(arrivals):
+                await asked.acquire()
+                async for arrival in arrivals:
+                    given.put_nowait(arrival)
+                    if not has_left:
+                        await asked.acquire()
+        finally:
+            given.put_nowait(None)
+
+    check_loop()
+    task = create_task(give())
+    try:
+        asked.release()
+        while (arrival := await given.get()) is not None:
+            yield arrival
+            asked.release()
+    except BaseException as error:
+        has_left = True
+        asked.release()
+        await _taken_back(run, runner, task, CANCELLED if isinstance(error, CancelledError) else LEFT)
+        raise
+    task.result()
+
+
+async def _taken_back(run: RunInProgress, runner: Runner, task: asyncio.Task[None], reason: str) -> None:
+    run.stop(reason)
+    run.on_leave()
+    await to_the_end(_ended(task, GRACE_S if runner.ends_calls else None))
+
+
+async def _ended(task: asyncio.Task[None], grace_s: float | None) -> None:
+    from asyncio import wait
+
+    await wait([task], timeout=grace_s)
+    task.cancel()
+    await wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOGGER.warning("a run that was left ended with an error", exc_info=error)
