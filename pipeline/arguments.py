@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -163,9 +164,13 @@ def _misfit(context: ExecutionContext) -> str | None:
     return "counts retries from 0" if context.retry_count < 0 else None
 
 
-def _not_a_number(given: object) -> str | None:
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    return None if number else "is not a number; give a count (20) or a ratio below 1 (0.1)"
+def _not_a_tolerance(given: object) -> str | None:
+    number = isinstance(given, int | float) and not isinstance(given, bool) and isfinite(given)
+    return None if number else "is not a number; give a count (20) or a ratio below 1 (0.1), or None for any number"
+
+
+def _not_attempts(given: object) -> str | None:
+    return None if type(given) is int else "is not a count; give the failed resumes to allow, from 1, or None"
 
 
 def _not_a_registry(given: object) -> str | None:
@@ -192,7 +197,8 @@ _CHECKS: dict[str, Callable[[object], str | None]] = {
     "observers": _not_observers,
     "context": _not_a_context,
     "registry": _not_a_registry,
-    "max_failures": _not_a_number,
+    "max_failures": _not_a_tolerance,
+    "max_attempts": _not_attempts,
     "fail_fast": _not_a_choice,
     "early_stop": _not_a_choice,
 }

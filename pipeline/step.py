@@ -157,16 +157,22 @@ class Step(Generic[A_contra, B_co, E_co]):
         second = signature.positional(self.fn)[1:2]
         return bool(second) and signature.hint_of(self.fn, second[0].name) is StepContext
 
-    def replace(self, **changes: Any) -> Step[A_contra, B_co, E_co]:
-        """A copy with other settings: ``fetch.replace(name="fetch_again", version="2")``."""
-        return Step(**{**self._settings(), **changes})
+    def replace(self, *, name: str | None = None, **changes: Unpack[StepSettings]) -> Step[A_contra, B_co, E_co]:
+        """A copy with another name or other settings: ``fetch.replace(retry=Retry(attempts=2), version="2")``."""
+        called = self.name if name is None else name
+        return self._with({**parts_of(self.name, changes, self.policies), "name": called})
+
+    def with_function(self, fn: Callable[..., Any]) -> Step[A_contra, B_co, E_co]:
+        """A copy that calls another function, under the same name and settings."""
+        return self._with({"fn": fn})
+
+    def _with(self, parts: dict[str, Any]) -> Step[A_contra, B_co, E_co]:
+        return Step(**{**self._settings(), **parts})
 
     def context_arguments(self) -> tuple[StepContext, ...]:
         """What the function wants after the value, for a call outside of any run, as in a unit test."""
-        if not self.wants_context:
-            return ()
         alone = StepContext(run_id="", input_id="", step=self.name, idempotency_key=f"//{self.name}")
-        return (StepContext.current() or alone,)
+        return (StepContext.current() or alone,) if self.wants_context else ()
 
     def _settings(self) -> dict[str, Any]:
         own = ("name", "fn", "policies", "version", "aliases", "checkpoint", "input_type")
@@ -182,7 +188,8 @@ class Step(Generic[A_contra, B_co, E_co]):
         return hash((self.name, self.fn))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"step {self.name!r} is immutable; make a changed copy with .replace({name}=...)")
+        told = f".replace({name}=...)" if name in ("name", *StepSettings.__annotations__) else "step(...)"
+        raise AttributeError(f"step {self.name!r} is immutable; make a changed copy with {told}")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"step {self.name!r} is immutable; {name!r} stays")

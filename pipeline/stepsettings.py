@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict, cast
+
+import msgspec
 
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.policies import Cache, CircuitBreaker, ConcurrencyLimit, Policies, RateLimit, Retry
-from pipeline.policies.model import POLICIES
+from pipeline.policies.model import NONE, POLICIES
 
 
 class StepSettings(TypedDict, total=False):
@@ -35,8 +38,10 @@ class StepSettings(TypedDict, total=False):
     """The value's type where it cannot be read from the annotations."""
 
 
-def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
+def parts_of(name: str, settings: StepSettings, policies: Policies = NONE) -> dict[str, Any]:
     """What ``Step`` takes, from the keyword arguments of ``step``; a name that is none of them raises.
+
+    ``policies`` are those of a step that is changed; what the arguments do not name stays.
 
     >>> parts_of("fetch", {"timeout": 30.0, "version": "2"})["policies"].timeout_s
     30.0
@@ -50,10 +55,25 @@ def parts_of(name: str, settings: StepSettings) -> dict[str, Any]:
         if key not in known:
             raise InvalidSetting(f"step {name!r} has no setting {key!r}{did_you_mean(key, known)}")
     given: dict[str, Any] = {**settings}
-    if not isinstance(given.get("version", ""), str | None):
-        raise InvalidSetting(f"step {name!r} cannot use version={given['version']!r}; a version is a text, such as '2'")
-    if isinstance(given.get("aliases"), str):
-        raise InvalidSetting(f"step {name!r} cannot use aliases={given['aliases']!r}; write ({given['aliases']!r},)")
-    around = {key: given.pop(key, None) for key in POLICIES}
-    policies = Policies(**around, timeout_s=given.pop("timeout", None))
-    return {**given, "policies": policies}
+    for key, (is_good, wanted) in _CHECKS.items():
+        if key in given and not is_good(given[key]):
+            raise InvalidSetting(f"step {name!r} cannot use {key}={given[key]!r}; {wanted(given[key])}")
+    around = {key: given.pop(key) for key in POLICIES if key in given}
+    if "timeout" in given:
+        around["timeout_s"] = given.pop("timeout")
+    return {**given, "policies": Policies(**{**msgspec.structs.asdict(policies), **around})}
+
+
+def _are_names(aliases: object) -> bool:
+    return isinstance(aliases, tuple | list) and all(isinstance(one, str) and one for one in cast("Any", aliases))
+
+
+_CHECKS: dict[str, tuple[Callable[[object], bool], Callable[[object], str]]] = {
+    "version": (lambda given: isinstance(given, str | None), lambda _: "a version is a text, such as '2'"),
+    "aliases": (
+        _are_names,
+        lambda given: f"write ({given!r},)" if isinstance(given, str) else "former names are texts: ('old', 'older')",
+    ),
+    "checkpoint": (lambda given: isinstance(given, bool), lambda _: "give True or False"),
+}
+"""What a setting that is no policy may be, and what a wrong one is told."""

@@ -28,7 +28,7 @@ MAX_FRAMES = 20
 class Crash(msgspec.Struct, frozen=True):
     """Why one input has no result, as data that crosses every boundary.
 
-    ``exception`` is the type name and ``message`` its text (bounded).
+    ``exception`` is the type name and ``message`` its text (bounded): which input it is, says who gives the crash.
     ``frames`` are ``(file, line, function)``, outermost first, at most the innermost 20.
     ``error`` is the exception itself where it survived the way here; it never crosses a process on its own.
     ``mark`` is the last number that the function gave to ``Runner.pulse``, or -1.

@@ -16,7 +16,7 @@ class WorkerDied(BaseException):
     ``Exception`` is not about this. It is never raised, only named, as in ``Retry(on=(WorkerDied, TimeoutError))``,
     and a function of the error is given one, which says how the worker ended.
 
-    >>> isinstance(WorkerDied("killed by SIGKILL while on input 7"), Exception)
+    >>> isinstance(WorkerDied("killed by SIGKILL while on this input"), Exception)
     False
     """
 

@@ -251,7 +251,7 @@ class Window(AbstractContextManager["Window"]):
         certain = loss in ("final", "cancelled") or (len(chunk.items) == 1 and (loss == "own" or self._only(chunk)))
         if certain:
             self._release_siblings(chunk)
-            return [(position, Failure(_crash(loss, position, error))) for position, _ in chunk.items]
+            return [(position, Failure(_crash(loss, error))) for position, _ in chunk.items]
         if loss == "own":
             self.again.extendleft(Chunk([item], _size_of(item[1])) for item in reversed(chunk.items))
         else:
@@ -282,12 +282,11 @@ def _hint_of(inputs: Iterable[Any]) -> int:
         return 0
 
 
-def _crash(loss: Loss, position: int, error: BaseException) -> Crash:
+def _crash(loss: Loss, error: BaseException) -> Crash:
     if loss == "cancelled":
-        return Crash(kind="cancelled", exception=type(error).__name__, message=f"input {position} was cancelled")
-    what = "worker died while on" if loss != "final" else "the workers died while this was in flight:"
-    message = f"{what} input {position}: {message_of(error)}"
-    return Crash(kind="crash", exception=WorkerDied.__name__, message=message)
+        return Crash(kind="cancelled", exception=type(error).__name__, message="this input was cancelled")
+    how = "the workers died while this input was in flight" if loss == "final" else "worker died while on this input"
+    return Crash(kind="crash", exception=WorkerDied.__name__, message=f"{how}: {message_of(error)}")
 
 
 def _size_of(packed: Any) -> int:

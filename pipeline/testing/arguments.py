@@ -12,7 +12,7 @@ import msgspec
 from pipeline.compose import Pipeline, steps_of
 from pipeline.errors import InvalidSetting
 from pipeline.model import ProcessorInput
-from pipeline.policies import Policies
+from pipeline.stepsettings import StepSettings
 from pipeline.testing.law import Law
 from runners import Runner
 
@@ -22,7 +22,8 @@ def bare(pipeline: Any) -> Pipeline[Any, Any, Any]:
     inside: object = getattr(pipeline, "pipeline", None)
     if isinstance(inside, Pipeline):
         raise InvalidSetting(f"check_resume: {type(pipeline).__name__} is a processor; give its .pipeline")
-    steps = [step.replace(policies=Policies()) for step in steps_of(pipeline)]
+    none: StepSettings = {"cache": None, "breaker": None, "limit": None, "rate": None, "retry": None, "timeout": None}
+    steps = [step.replace(**none) for step in steps_of(pipeline)]
     if not steps:
         raise InvalidSetting("check_resume: the pipeline has no steps; give one that has")
     return Pipeline.of(steps)

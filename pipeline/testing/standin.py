@@ -39,4 +39,4 @@ def with_stand_ins(
 ) -> Pipeline[Any, Any, Any]:
     """The pipeline with ``make(step)`` in each step, where it gives one."""
     made = ((step, make(step)) for step in pipeline)
-    return Pipeline.of(step if fn is None else step.replace(fn=fn) for step, fn in made)
+    return Pipeline.of(step if fn is None else step.with_function(fn) for step, fn in made)

@@ -182,12 +182,12 @@ class Stream:
             return
         duration_s = max(0.0, monotonic() - start) if verdict.culprit == position else 0.0
         if condemned is not None:
-            yield Batch.of_crash(position, _timed_out(position, mark, duration_s))
+            yield Batch.of_crash(position, _timed_out(mark, duration_s))
         elif self.tries[verdict.culprit] < self.limits.crash_retries:
             self.tries[verdict.culprit] += 1
             self.feed.give_back([_suspect(chunks, verdict.culprit)])
         else:
-            yield Batch.of_crash(verdict.culprit, _crashed(verdict.culprit, how, mark, duration_s))
+            yield Batch.of_crash(verdict.culprit, _crashed(how, mark, duration_s))
 
     def enforce_limits(self) -> Iterator[Batch]:
         """Condemn workers whose input should have ended, after a last look at what they have sent."""
@@ -213,11 +213,11 @@ def _suspect(chunks: list[Chunk], position: int) -> Chunk:
     return chunk.cut(position, position + 1, alone=True, deaths=chunk.deaths)
 
 
-def _timed_out(position: int, mark: int, duration_s: float) -> Crash:
-    message = f"input {position} was still running after {duration_s:.2f} s, beyond its limit; its worker was killed"
+def _timed_out(mark: int, duration_s: float) -> Crash:
+    message = f"this input was still running after {duration_s:.2f} s, beyond its limit; its worker was killed"
     return Crash(kind="timeout", exception="TimeoutError", message=message, mark=mark, duration_s=duration_s)
 
 
-def _crashed(position: int, how: str, mark: int, duration_s: float) -> Crash:
-    message = f"worker died: {how} while on input {position}"
+def _crashed(how: str, mark: int, duration_s: float) -> Crash:
+    message = f"worker died: {how} while on this input"
     return Crash(kind="crash", exception=WorkerDied.__name__, message=message, mark=mark, duration_s=duration_s)

@@ -24,7 +24,6 @@ from pipeline import (
 )
 from pipeline.engine import Program, work_of
 from pipeline.guard import Timing
-from pipeline.policies import Policies
 from pipeline.policies.breaker import BreakerState, on_arrival, on_end
 from pipeline.testing import FakeClock
 from pipeline.walk import Stop
@@ -93,9 +92,8 @@ class Service:
         self.clock = FakeClock()
         self.is_down = True
         self.calls = 0
-        policies = Policies(breaker=breaker, retry=retry)
         timing = Timing(self.clock.monotonic, self.clock.time, self.clock.sleep, self.clock.asleep, lambda: 1.0)
-        pipeline = Pipeline.of([step("call")(self._call).replace(policies=policies)])
+        pipeline = Pipeline.of([step("call", breaker=breaker, retry=retry)(self._call)])
         self._work = work_of(Program(pipeline, timing=timing), on_loop=False)
 
     def _call(self, value: int) -> int:
@@ -151,9 +149,9 @@ def test_of_many_threads_one_is_the_probe() -> None:
         leave.wait(30)
         return value
 
-    policies = Policies(breaker=CircuitBreaker(failures=1, reset_s=60))
+    called = step("w", breaker=CircuitBreaker(failures=1, reset_s=60))(wait)
     timing = Timing(clock.monotonic, clock.time, clock.sleep, clock.asleep)
-    work = work_of(Program(Pipeline.of([step("w")(wait).replace(policies=policies)]), timing=timing), on_loop=False)
+    work = work_of(Program(Pipeline.of([called]), timing=timing), on_loop=False)
     work(("input", 0, -1))
     clock.advance(60)
     ends: list[Any] = []
@@ -191,7 +189,7 @@ def raises(_error: object) -> bool:
 
 
 def test_a_policy_that_raises_says_nothing_and_the_input_keeps_its_error(caplog: pytest.LogCaptureFixture) -> None:
-    unsure = call.replace(policies=Policies(breaker=CircuitBreaker(failures=2, on=raises)))
+    unsure = call.replace(breaker=CircuitBreaker(failures=2, on=raises))
 
     result = Processor(pipeline=unsure).execute(to_inputs([-1, -2, -3]))
 

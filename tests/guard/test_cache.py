@@ -29,7 +29,6 @@ from pipeline import (
 )
 from pipeline.guard.results import IN_MEMORY, InMemory, Kept, Results
 from pipeline.journal.sql import SqlJournal
-from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from tests.journal.roster import Stores
 
@@ -208,7 +207,7 @@ def test_a_success_after_retries_is_kept_and_a_failure_never() -> None:
 
 def test_a_result_that_is_too_old_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     CALLS.clear()
-    aging = look.replace(policies=Policies(cache=Cache(max_age_s=60)))
+    aging = look.replace(cache=Cache(max_age_s=60))
     now = [1_000.0]
     monkeypatch.setattr("pipeline.guard.results.time", lambda: now[0])
 

@@ -29,7 +29,6 @@ from pipeline.engine import Program, work_of
 from pipeline.guard import Timing
 from pipeline.guard.shared import opened, shared_file
 from pipeline.guard.slots import Slots
-from pipeline.policies import Policies
 from pipeline.policies.limits import reserve
 from pipeline.testing import FakeClock
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
@@ -101,7 +100,7 @@ def test_steps_that_name_the_same_limit_share_it(runner: Runner, tmp_path: Path)
 
 
 def test_two_limits_of_one_name_must_be_the_same() -> None:
-    other = second.replace(policies=Policies(limit=ConcurrencyLimit(2, name="printer")))
+    other = second.replace(limit=ConcurrencyLimit(2, name="printer"))
 
     with pytest.raises(InvalidSetting, match=r"of step 'second' has the name of .* another name"):
         Processor(pipeline=first.then(other))
@@ -163,7 +162,7 @@ def test_a_further_try_is_a_call_too() -> None:
 def test_an_input_that_waits_for_its_turn_when_the_run_is_stopped_is_set_aside() -> None:
     clock = FakeClock()
     timing = Timing(clock.monotonic, clock.time, clock.sleep, clock.asleep)
-    slow = call.replace(policies=Policies(rate=RateLimit(per_second=0.001)))
+    slow = call.replace(rate=RateLimit(per_second=0.001))
     run = work_of(Program(Pipeline.of([slow]), timing=timing, stopping=lambda: clock.monotonic() > 5), on_loop=False)
     run(("first", 0, 1))
 

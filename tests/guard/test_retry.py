@@ -103,9 +103,7 @@ def test_every_try_gets_the_value_as_it_entered_and_so_does_the_payload(runner: 
 
 def run_with(clock: FakeClock, retry: Retry, failures: int, draws: float = 1.0, stopping: Any = bool) -> Any:
     timing = Timing(clock.monotonic, clock.time, clock.sleep, clock.asleep, lambda: draws)
-    program = Program(
-        call.replace(policies=type(call.policies)(retry=retry)).then(number), stopping=stopping, timing=timing
-    )
+    program = Program(call.replace(retry=retry).then(number), stopping=stopping, timing=timing)
     return work_of(program, on_loop=False)(("input", 0, failures))
 
 
@@ -132,9 +130,7 @@ def test_a_run_that_is_stopped_waits_no_longer_and_keeps_the_last_error() -> Non
 
 
 def test_a_budget_bounds_the_retries_of_all_inputs_together() -> None:
-    program = Program(
-        call.replace(policies=type(call.policies)(retry=Retry(on=ConnectionError, wait=0, budget=0.1))).then(number)
-    )
+    program = Program(call.replace(retry=Retry(on=ConnectionError, wait=0, budget=0.1)).then(number))
 
     traces = [work_of(program, on_loop=False)(("input", 0, 1)) for _ in range(100)]
 

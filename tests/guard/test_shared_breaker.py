@@ -59,7 +59,7 @@ def test_a_later_run_and_another_process_find_it_open(tmp_path: Path) -> None:
 
 def test_without_a_name_it_belongs_to_the_processor_and_by_its_name_to_all(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    named = call.replace(policies=type(call.policies)(breaker=CircuitBreaker(failures=3, shared=True, name="api")))
+    named = call.replace(breaker=CircuitBreaker(failures=3, shared=True, name="api"))
 
     def left_waiting(name: str, pipeline: Any) -> int:
         inputs = to_inputs([str(tmp_path / "log")] * 3)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pipeline import CircuitBreaker, InvalidSetting, Processor, Retry, StepContext, Succeeded, step, to_inputs
-from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 LIMIT_S = 0.3
@@ -98,7 +97,7 @@ def deaf(duration_s: float) -> float:
 
 
 def test_a_call_that_cannot_be_ended_is_killed_with_its_worker_and_goes_on_where_it_started() -> None:
-    again = deaf.replace(policies=Policies(timeout_s=LIMIT_S, retry=Retry(on=ConnectionError)))
+    again = deaf.replace(timeout=LIMIT_S, retry=Retry(on=ConnectionError))
 
     result = Processor(pipeline=parse.then(again), runner=ProcessRunner(1)).execute(to_inputs(["0", "60", "0"]))
 

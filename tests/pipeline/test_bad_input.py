@@ -36,6 +36,7 @@ from pipeline import (
     to_inputs,
 )
 from pipeline.codec import Registry
+from pipeline.policies import Policies, Retry
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, RunnerError, ThreadRunner
 
 
@@ -539,11 +540,30 @@ def test_settings_that_do_not_fit_are_found_when_the_step_is_made(make: Any, tol
         ({"retry": 3}, "retry=3; it takes a Retry"),
         ({"version": 2}, "version=2; a version is a text"),
         ({"aliases": "old"}, r"aliases='old'; write \('old',\)"),
+        ({"aliases": ("old", 3)}, r"aliases=\('old', 3\); former names are texts"),
+        ({"checkpoint": "no"}, "checkpoint='no'; give True or False"),
+        ({"policies": 3}, "no setting 'policies'"),
     ],
 )
-def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made(settings: Any, told: str) -> None:
+def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made_or_changed(settings: Any, told: str) -> None:
+    made = step("named")(len)
+
     with pytest.raises(InvalidSetting, match=told):
         step("named", **settings)
+    with pytest.raises(InvalidSetting, match=told):
+        made.replace(**settings)
+
+
+def test_a_changed_copy_of_a_step_keeps_the_settings_that_are_not_named() -> None:
+    fetch = step("fetch", retry=Retry(attempts=2), timeout=3.0, version="1")(len)
+
+    again = fetch.replace(name="fetch again", retry=None, version="2")
+    slow = fetch.replace(timeout=30.0)
+
+    assert (again.name, again.version, again.policies) == ("fetch again", "2", Policies(timeout_s=3.0))
+    assert (slow.name, slow.version, slow.policies) == ("fetch", "1", Policies(retry=Retry(attempts=2), timeout_s=30.0))
+    with pytest.raises(InvalidStep, match="the name of a step is a text that is not empty"):
+        fetch.replace(name="")
 
 
 @pytest.mark.parametrize(
@@ -560,6 +580,10 @@ def test_a_setting_of_the_wrong_kind_is_found_when_the_step_is_made(settings: An
         ({"context": {"retry_count": 1}}, "is not an ExecutionContext"),
         ({"max_failures": "10%"}, "max_failures='10%' is not a number"),
         ({"max_failures": True}, "max_failures=True is not a number"),
+        ({"max_failures": float("nan")}, "max_failures=nan is not a number"),
+        ({"max_failures": float("inf")}, "max_failures=inf is not a number; .* None for any number"),
+        ({"max_attempts": "2"}, "max_attempts='2' is not a count"),
+        ({"max_attempts": 1.5}, "max_attempts=1.5 is not a count"),
         ({"registry": Registry}, "registry=Registry is not a Registry; make one"),
         ({"fail_fast": "yes"}, "fail_fast='yes' is neither True nor False"),
         ({"account_id": 123}, "account_id=123 is not a text"),

@@ -29,7 +29,6 @@ from pipeline import (
     step,
     to_inputs,
 )
-from pipeline.policies import Policies
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 
 RUNNERS: list[Runner] = [
@@ -167,7 +166,7 @@ class OneCall:
 @pytest.mark.parametrize("runner", RUNNERS, ids=lambda it: type(it).__name__)
 def test_inputs_that_wait_for_their_turn_are_told_why_they_did_not_get_it(runner: Runner) -> None:
     waiting.clear()
-    limited = parse.replace(policies=Policies(rate=RateLimit(per_second=0.001)))
+    limited = parse.replace(rate=RateLimit(per_second=0.001))
     run = Processor(pipeline=limited, runner=runner, observers=[OneCall()]).start(to_inputs(["1", "2", "3", "4"]))
     assert waiting.wait(60)
 

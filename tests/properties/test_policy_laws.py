@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import CircuitBreaker, ConcurrencyLimit, Processor, RateLimit, Retry, step, to_inputs
-from pipeline.policies import Policies
 from pipeline.policies.retry import BUDGET_FLOOR
 from runners import ProcessRunner, Runner, ThreadRunner
 
@@ -53,7 +52,7 @@ def run(
     log = folder / f"{time.monotonic_ns()}"
     log.touch()
     began = time.monotonic()
-    guarded = call.replace(policies=Policies(**policies))
+    guarded = call.replace(**policies)
     result = Processor(pipeline=guarded, runner=runner).execute(to_inputs([(str(log), work_s, good) for good in goods]))
     return result, began, sorted([float(at) for at in line.split()] for line in log.read_text().splitlines())
 

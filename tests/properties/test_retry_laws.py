@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pipeline import Failure, Pipeline, Result, Retry, Success, step
 from pipeline.engine import Program, work_of
 from pipeline.guard import Timing
-from pipeline.policies import Policies
 from pipeline.testing import FakeClock
 
 
@@ -46,7 +45,7 @@ def run(retry: Retry, errors: list[object], draws: float) -> tuple[FakeClock, in
         return Failure(error)
 
     timing = Timing(clock.monotonic, clock.time, clock.sleep, clock.asleep, lambda: draws)
-    pipeline = Pipeline.of([step("call")(call).replace(policies=Policies(retry=retry))])
+    pipeline = Pipeline.of([step("call", retry=retry)(call)])
     trace = work_of(Program(pipeline, timing=timing), on_loop=False)(("input", 0, 1))
     assert trace is not None
     return clock, len(calls), trace[0]

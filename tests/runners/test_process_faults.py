@@ -27,19 +27,19 @@ class Expected(NamedTuple):
 
 
 MATRIX = {
-    faults.kill_itself: Expected("crash", "WorkerDied", "worker died: killed by SIGKILL while on input 7"),
-    faults.segfault: Expected("crash", "WorkerDied", "worker died: killed by SIGSEGV while on input 7"),
-    faults.exit_at_once: Expected("crash", "WorkerDied", "worker died: exit code 3 while on input 7"),
+    faults.kill_itself: Expected("crash", "WorkerDied", "worker died: killed by SIGKILL while on this input"),
+    faults.segfault: Expected("crash", "WorkerDied", "worker died: killed by SIGSEGV while on this input"),
+    faults.exit_at_once: Expected("crash", "WorkerDied", "worker died: exit code 3 while on this input"),
     faults.exit_politely: Expected("error", "SystemExit", "4"),
     faults.interrupt: Expected("error", "KeyboardInterrupt", "from inside"),
     faults.raise_strange: Expected("error", "Strange", "odd"),
     faults.raise_memory_error: Expected("error", "MemoryError", "none left"),
     faults.recurse: Expected("error", "RecursionError", "maximum recursion depth exceeded"),
-    faults.hang: Expected("timeout", "TimeoutError", "input 7 was still running after"),
-    faults.hang_busily: Expected("timeout", "TimeoutError", "input 7 was still running after"),
-    faults.hold_interpreter: Expected("timeout", "TimeoutError", "input 7 was still running after"),
-    faults.hang_deaf: Expected("timeout", "TimeoutError", "input 7 was still running after"),
-    faults.hang_stopped: Expected("timeout", "TimeoutError", "input 7 was still running after"),
+    faults.hang: Expected("timeout", "TimeoutError", "this input was still running after"),
+    faults.hang_busily: Expected("timeout", "TimeoutError", "this input was still running after"),
+    faults.hold_interpreter: Expected("timeout", "TimeoutError", "this input was still running after"),
+    faults.hang_deaf: Expected("timeout", "TimeoutError", "this input was still running after"),
+    faults.hang_stopped: Expected("timeout", "TimeoutError", "this input was still running after"),
     faults.return_unpicklable: Expected("invalid", "TypeError", "its result cannot be pickled: .*lock"),
     faults.return_poison: Expected("invalid", "ValueError", "its result cannot be unpickled: this is poison"),
     faults.return_exit: Expected("invalid", "SystemExit", "its result cannot be unpickled: 9"),
@@ -48,7 +48,7 @@ MATRIX = {
     faults.raise_mute: Expected("error", "MuteError", "<no message: MuteError.__str__ raised RuntimeError>"),
     faults.raise_huge: Expected("error", "ValueError", r"x{10000}\.\.\. \(cut; 50,000,000 characters in all\)$"),
     faults.hog: Expected("error", "MemoryError", ""),
-    faults.close_descriptors: Expected("crash", "WorkerDied", "exit code 71, its connection .* while on input 7"),
+    faults.close_descriptors: Expected("crash", "WorkerDied", "exit code 71, its connection .* while on this input"),
 }
 EVERY_METHOD = (faults.kill_itself, faults.hang_deaf, faults.return_poison, faults.close_descriptors)
 CASES = [(fault, "fork") for fault in MATRIX] + [(fault, method) for fault in EVERY_METHOD for method in METHODS[1:]]

@@ -30,7 +30,6 @@ from pipeline import (
     configurable,
     step,
 )
-from pipeline.policies import Policies
 from pipeline.testing import Law, laws
 
 Row = dict[str, float]
@@ -539,7 +538,7 @@ async def guarded(n: int) -> int:
     return n % 1_000
 
 
-timed = memoised.replace(policies=Policies(timeout_s=0.5))
+timed = memoised.replace(timeout=0.5)
 
 CORRECT: dict[str, Pipeline[Any, Any, Any]] = {
     "dictionaries": load >> total >> pick,

@@ -575,6 +575,7 @@ assert_type(statement.index("raising"), int)
 assert_type(statement.index(raising), int)
 assert_type(statement.replace("raising", plain), Pipeline[Document, dict[str, int], Any])
 assert_type(plain.replace(name="again", version="2"), Step[Ledger, Balances, Never])
+assert_type(plain.replace(retry=Retry(attempts=2), timeout=None, aliases=("old",)), Step[Ledger, Balances, Never])
 assert_type("raising" in statement and raising in statement and len(statement) == 3, bool)
 
 

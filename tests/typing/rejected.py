@@ -277,6 +277,10 @@ ConcurrencyLimit("8")  # type: ignore[arg-type]  # pyright: ignore[reportArgumen
 Cache(max_age="1 d")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 configurable("a", timout=3.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 length.replace("b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+length.replace(nam="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+length.replace(version=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+length.replace(aliases="old")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+length.replace(policies=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 length.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 # ---- settings of a configurable step ---------------------------------------------------------------
