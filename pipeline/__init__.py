@@ -16,6 +16,7 @@ from __future__ import annotations
 from returns.result import Failure, Result, Success
 
 from pipeline.aggregate import Aggregate, Merged, collect, merge_factors
+from pipeline.answer import is_failure, is_success
 from pipeline.baseprocessor import BaseProcessor
 from pipeline.batchstep import batch_step
 from pipeline.compose import Pipeline, StepFailure
@@ -69,7 +70,7 @@ from pipeline.processor import Processor
 from pipeline.repeat import WorkerDied
 from pipeline.result import ProcessingResult
 from pipeline.selection import Selection
-from pipeline.step import Step, is_failure, is_success, step
+from pipeline.step import Step, step
 from pipeline.stepcontext import StepContext
 
 __all__ = [

@@ -1,14 +1,18 @@
-"""What a step returned that cannot be its answer: nothing, a result in a result, or what can be read only once."""
+"""What a step returned: success, failure, or no answer, as nothing, a result in a result, or what is read only once."""
 
 from __future__ import annotations
 
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, cast
 
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
+from typing_extensions import TypeIs, TypeVar
 
 from pipeline.errors import ForgottenReturn, WrongAnswer
 from pipeline.shown import quoted
+
+B = TypeVar("B")
+E = TypeVar("E")
 
 READ_ONCE: Final = frozenset({GeneratorType, AsyncGeneratorType})
 """Types of what is empty after it was read: a retry would go on with nothing."""
@@ -43,3 +47,21 @@ def wrong_answer(who: str, value: Any) -> WrongAnswer:
     else:
         told = "a generator, which can be read only once, so that nothing could go on with it; return a list"
     return WrongAnswer(f"{who} returned {told}")
+
+
+def is_success(result: Result[B, E]) -> TypeIs[Success[B]]:
+    """Whether a step succeeded, for both type checkers.
+
+    >>> is_success(Success(1)), is_success(Failure("no"))
+    (True, False)
+    """
+    return type(result) is Success
+
+
+def is_failure(result: Result[B, E]) -> TypeIs[Failure[E]]:
+    """Whether a step failed, for both type checkers.
+
+    >>> is_failure(Success(1)), is_failure(Failure("no"))
+    (False, True)
+    """
+    return type(result) is Failure

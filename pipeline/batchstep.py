@@ -93,7 +93,7 @@ class Batched:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._key()
+        return type(self), self._key(), {"wants_contexts": self.wants_contexts}  # a script's may be read only there
 
 
 class AsyncBatched(Batched):

@@ -73,6 +73,14 @@ class Configurable(Generic[A, P, B, E]):
     def __reduce__(self) -> str | tuple[Any, ...]:
         if signature.at_its_name(self.fn) is self:
             return self.fn.__qualname__
+        return self._in_parts()
+
+    def __reduce_by_value__(self) -> Any:
+        """For workers that do not import the script."""
+        is_importable = signature.at_its_name(self.fn) is self and self.__module__ != "__main__"
+        return NotImplemented if is_importable else self._in_parts()
+
+    def _in_parts(self) -> tuple[Any, ...]:
         return Configurable, (self.fn, self.name, self.settings)
 
 

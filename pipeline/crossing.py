@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from pipeline.compose import Pipeline
@@ -14,17 +14,22 @@ DEEPEST = 20
 """Levels of a value that are searched for the part that does not pickle."""
 
 
-def check_crossing(pipeline: Pipeline[Any, Any, Any], journal: Any = None, registry: Any = None) -> None:
-    """Raise ``NotPicklable`` naming the step, and the attribute where one is to blame.
+def check_crossing(
+    pipeline: Pipeline[Any, Any, Any],
+    journal: Any = None,
+    registry: Any = None,
+    dumps: Callable[[Any], object] = pickle.dumps,
+) -> None:
+    """Raise ``NotPicklable`` naming the step, and the attribute where one is to blame; ``dumps`` is the runner's.
 
     The journal and the registry cross where workers write what their steps returned.
     """
     for step in pipeline:
-        problem = _problem(step)
+        problem = _problem(step, dumps)
         if problem is not None:
             raise NotPicklable(f"step {step.name!r} cannot cross to a worker process: {_blame(step)} ({problem})")
     for name, value in (("journal", journal), ("registry", registry)):
-        problem = _problem(value) if getattr(journal, "durability", "") == "step" else None
+        problem = _problem(value, dumps) if getattr(journal, "durability", "") == "step" else None
         if problem is not None:
             raise NotPicklable(
                 f"with durability='step' workers write to the journal, and the {name} cannot cross to them: {problem}"
@@ -92,9 +97,9 @@ def _sent(owner: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", state if isinstance(state, dict) else getattr(owner, "__dict__", {}))
 
 
-def _problem(value: Any) -> str | None:
+def _problem(value: Any, dumps: Callable[[Any], object] = pickle.dumps) -> str | None:
     try:
-        pickle.dumps(value)
+        dumps(value)
     except Exception as error:  # noqa: BLE001 - pickling runs the value's own code, which may raise anything
         return f"{type(error).__name__}: {error}"
     return None

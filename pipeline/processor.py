@@ -244,7 +244,7 @@ class Processor(Generic[A, B, R]):
         """
         check_context(context)
         if self.runner.crosses_processes:
-            check_crossing(self.pipeline, self.settings.journal, self.settings.rules.registry)
+            check_crossing(self.pipeline, self.settings.journal, self.settings.rules.registry, self.runner.dumps)
         check_shared(self.pipeline, self.settings.journal, self.runner.crosses_processes)
         merged = self.settings.context.merge(context)
         lineage = msgspec.structs.replace(merged, run_id=(context and context.run_id) or new_run_id())

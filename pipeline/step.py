@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeAlias, cast, overload
 
 from returns.result import Failure, Result, Success
-from typing_extensions import TypeIs, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from pipeline import signature
 from pipeline.answer import NO_VALUES, forgotten_return, wrong_answer
@@ -199,8 +199,16 @@ class Step(Generic[A_contra, B_co, E_co]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         named = signature.at_its_name(self.fn)
-        if named is self:
-            return self.fn.__qualname__
+        return self.fn.__qualname__ if named is self else self._in_parts(named)
+
+    def __reduce_by_value__(self) -> Any:
+        """For workers that do not import the script: its parts, and what can be read of its function only here."""
+        named = signature.at_its_name(self.fn)
+        read = ("input_type", "output_type", "is_async", "may_return_none", "wants_context")
+        parts = *self._in_parts(None if named is self else named), {key: getattr(self, key) for key in read}
+        return NotImplemented if named is self and self.__module__ != "__main__" else parts
+
+    def _in_parts(self, named: object) -> tuple[Any, ...]:
         settings = {key: value for key, value in self._settings().items() if key != "fn"}
         return _rebuild, (settings, named if isinstance(named, Step) and named.fn is self.fn else self.fn)
 
@@ -279,21 +287,3 @@ def step(fn: str | Callable[..., Any], /, **settings: Unpack[StepSettings]) -> S
     if isinstance(fn, str):
         return StepDecorator(fn, settings)
     return StepDecorator(signature.name_of(fn), settings)(fn)
-
-
-def is_success(result: Result[B, E]) -> TypeIs[Success[B]]:
-    """Whether a step succeeded, for both type checkers.
-
-    >>> is_success(Success(1)), is_success(Failure("no"))
-    (True, False)
-    """
-    return type(result) is Success
-
-
-def is_failure(result: Result[B, E]) -> TypeIs[Failure[E]]:
-    """Whether a step failed, for both type checkers.
-
-    >>> is_failure(Success(1)), is_failure(Failure("no"))
-    (False, True)
-    """
-    return type(result) is Failure

@@ -120,6 +120,10 @@ class ExecutorRunner(StreamRunner):
         with Window(fleet(supply, wire, function, self.workers, chunk_s, owned), inputs) as window:
             yield from window.results(every_s)
 
+    def dumps(self, value: object) -> bytes:
+        """``value`` as it travels: with loky, what a script defines crosses by value."""
+        return dumps_for(self._source)(value)
+
     def __enter__(self) -> Self:
         """Keep one executor from here on until the outermost ``with`` ends."""
         with self._lock:

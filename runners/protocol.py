@@ -6,6 +6,7 @@ A runner knows nothing of pipelines.
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
@@ -75,6 +76,10 @@ class Runner(ABC):
         This default gives none.
         """
         return self.stream(func, inputs)
+
+    def dumps(self, value: object) -> bytes:
+        """``value`` as it travels to a worker where the runner crosses processes; raises what pickling raises."""
+        return pickle.dumps(value)
 
     def on_this_loop(self) -> Runner:
         """The runner whose ``stream`` awaits in the event loop that is running here, where it awaits at all."""

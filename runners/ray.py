@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from returns.result import Result
 
+from runners.byvalue import dumped_by
 from runners.errors import RunnerError
 from runners.fleet import Future, Loss
 from runners.lease import Lease
@@ -82,14 +83,14 @@ class RayRunner(StreamRunner):
         Raises ``RunnerError`` at once if ``func`` cannot be pickled,
         and on the first result if Ray does not start or its workers cannot load the function.
         """
-        wire = Pickled(_ray().cloudpickle.dumps)
+        wire = Pickled(_dumps)
         return self._stream(wire, pickle_function(func, wire.dumps), inputs)
 
     def ticking(
         self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
     ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
         """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
-        wire = Pickled(_ray().cloudpickle.dumps)
+        wire = Pickled(_dumps)
         return self._stream(wire, pickle_function(func, wire.dumps), inputs, every_s)
 
     def _stream(
@@ -101,6 +102,10 @@ class RayRunner(StreamRunner):
             Window(_Fleet(_ray(), wire, function, chunk_s, self._crash_retries), inputs) as window,
         ):
             yield from window.results(every_s)
+
+    def dumps(self, value: object) -> bytes:
+        """``value`` as it travels: what a script defines, by value."""
+        return _dumps(value)
 
     def _begin(self) -> bool:
         return _begin(self._start)
@@ -143,6 +148,10 @@ def _ray() -> Any:
     except ImportError as error:
         raise RunnerError(f"RayRunner needs Ray ({error}); install stepslice[ray]") from error
     return ray
+
+
+def _dumps(value: object) -> bytes:
+    return dumped_by(_ray().cloudpickle.Pickler, value)
 
 
 def _begin(start: Source) -> bool:

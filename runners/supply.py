@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
+from runners.byvalue import dumped_by
 from runners.errors import RunnerError
 
 TIDY_S = 2.0
@@ -92,15 +93,15 @@ def dumps_for(source: Source) -> Callable[[Any], bytes]:
     """How values are pickled for its workers."""
     made = _unwrapped(source)
     if (type(made) if isinstance(made, Executor) else made).__module__.startswith("loky"):
-        return dumps_by_value()
+        return dumps_by_value
     return pickle.dumps
 
 
-def dumps_by_value() -> Callable[[Any], bytes]:
-    """Pickling for workers that do not import the script they work for; loky and Dask bring it."""
-    from cloudpickle import dumps  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+def dumps_by_value(value: object) -> bytes:
+    """Pickling for workers that do not import the script they work for; loky and Dask bring what it needs."""
+    from cloudpickle import Pickler  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-    return cast("Callable[[Any], bytes]", dumps)
+    return dumped_by(Pickler, value)
 
 
 def name_of(source: Any) -> str:

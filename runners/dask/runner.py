@@ -84,14 +84,14 @@ class DaskRunner(StreamRunner):
         Raises ``RunnerError`` at once if ``func`` cannot be pickled,
         and on the first result if there is no cluster or its workers cannot load the function.
         """
-        wire = Pickled(dumps_by_value())
+        wire = Pickled(dumps_by_value)
         return self._stream(wire, pickle_function(func, wire.dumps), inputs)
 
     def ticking(
         self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
     ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
         """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
-        wire = Pickled(dumps_by_value())
+        wire = Pickled(dumps_by_value)
         return self._stream(wire, pickle_function(func, wire.dumps), inputs, every_s)
 
     def _stream(
@@ -102,6 +102,10 @@ class DaskRunner(StreamRunner):
             Window(DaskFleet(connection.client, wire, function, self._options), inputs) as window,
         ):
             yield from window.results(every_s)
+
+    def dumps(self, value: object) -> bytes:
+        """``value`` as it travels: what a script defines, by value."""
+        return dumps_by_value(value)
 
     def _connect(self) -> Connection:
         return connect(self._source)

@@ -21,7 +21,7 @@ from tests.runners import faults
 from tests.runners.faults import Faulty
 from tests.runners.processes import descendants, wait_until
 from tests.runners.roster import CLUSTERS, cluster_runner, local_cluster
-from tests.runners.test_executor import note_and_die
+from tests.runners.test_executor import ENDED, STEPS, note_and_die
 from tests.runners.test_process_faults import INPUTS, MATRIX, _Unimportable, inputs_with, split, squares
 
 pytestmark = pytest.mark.cluster
@@ -172,6 +172,16 @@ def test_functions_and_classes_of_a_script_reach_the_workers(
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert done.stdout == "[2, 3]\n", done.stderr
+
+
+def test_steps_of_a_script_reach_the_workers(request: pytest.FixtureRequest, make: Any, tmp_path: Path) -> None:
+    """The cluster is another process's, and its workers have never seen the script."""
+    make()
+    (tmp_path / "script.py").write_text(STEPS.replace("RUNNER", told(request.node.callspec.params["make"], request)))
+
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.stdout == ENDED, done.stderr
 
 
 def told(name: str, request: pytest.FixtureRequest) -> str:

@@ -216,6 +216,67 @@ def test_functions_and_classes_of_a_script_reach_lokys_workers(tmp_path: Path) -
     assert (done.stdout, done.stderr) == ("[2, 3]\n", "")
 
 
+STEPS = """
+from __future__ import annotations
+
+from functools import partial
+from pipeline import Processor, StepContext, batch_step, configurable, step, to_inputs
+from runners import DaskRunner, ExecutorRunner, RayRunner
+
+@step("parsing")
+def parse(text: str) -> int:
+    return int(text)
+
+@configurable
+def more(number: int, *, by: int) -> int:
+    return number + by
+
+@batch_step("doubling", max_size=4)
+def double(numbers: list[int], contexts: list[StepContext]) -> list[int]:
+    return [2 * number for number, _ in zip(numbers, contexts, strict=True)]
+
+@step("halving")
+def halve(number: int) -> int:
+    return halve(number // 2).unwrap() if number > 100 else number
+
+@step("telling")
+def tell(number: int, context: StepContext) -> str:
+    return f"{context.step} {number}"
+
+@step("forgetting")
+def forget(text: str) -> None:
+    return None
+
+def last():
+    @step("wrapping")
+    def wrap(text: str) -> list[str]:
+        return [text]
+
+    return wrap
+
+if __name__ == "__main__":
+    counting = parse >> more(by=1) >> double >> halve.replace(name="halving again") >> halve >> tell
+    with RUNNER as runner:
+        for pipeline in (parse, counting >> last(), counting >> step("ending")(lambda text: text + "!") >> forget):
+            result = Processor(pipeline=pipeline, runner=runner).execute(to_inputs(["1", "two", "300"]))
+            print([getattr(outcome, "output", outcome.input_id) for outcome in result.outcomes])
+"""
+ENDED = """\
+[1, 'input-2', 300]
+[['telling 4'], 'input-2', ['telling 75']]
+[None, 'input-2', None]
+"""
+
+
+def test_steps_of_a_script_reach_lokys_workers(tmp_path: Path) -> None:
+    runner = "ExecutorRunner(partial(__import__('loky').get_reusable_executor, 2))"
+    (tmp_path / "script.py").write_text(STEPS.replace("RUNNER", runner))
+
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.stdout == ENDED, done.stderr
+
+
 class AtOnce(Executor):
     """Works in ``submit``."""
 
