@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from returns.result import Failure, Result, Success
 
+from runners.message import message_of
 from runners.protocol import Crash, Runner
 from runners.specimens import (
     FAULTS,
@@ -22,6 +25,7 @@ from runners.specimens import (
     breaking_inputs,
     caller,
     faulty,
+    note,
     odd,
     read_context,
     same,
@@ -57,8 +61,11 @@ def check_runner(make: Callable[[], Runner]) -> None:
         runner = make()
         try:
             law(runner)
-        except AssertionError as problem:
-            raise AssertionError(f"{runner!r} breaks the law {law.__name__!r}: {problem}") from problem
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problem = error if isinstance(error, AssertionError) else f"{type(error).__name__}: {message_of(error)}"
+            raise AssertionError(f"{runner!r} breaks the law {law.__name__!r}: {problem}") from error
 
 
 # ---- the laws -----------------------------------------------------------------------------------
@@ -101,6 +108,15 @@ def every_input_ends_exactly_once(runner: Runner) -> None:
             _hold(any(frame[2] == "odd" for frame in crash.frames), f"the frames do not name odd: {crash.frames}")
 
 
+def every_input_runs_once(runner: Runner) -> None:
+    """As long as no worker dies, ``func`` is called once with each input."""
+    for form in (runner.run, runner.stream):
+        with TemporaryDirectory() as folder:
+            list(form(partial(note, folder), range(20)))
+            twice = sorted(int(mark.name) for mark in Path(folder).iterdir() if mark.stat().st_size > 1)
+            _hold(not twice, f"{form.__name__} called func more than once with inputs {twice}")
+
+
 def many_small_inputs_all_arrive(runner: Runner) -> None:
     """Travelling in chunks loses and mixes nothing."""
     ends = _ends(runner.stream(square, range(3_000)), 3_000)
@@ -136,19 +152,25 @@ def what_the_inputs_raise_is_raised(runner: Runner) -> None:
             _hold(sorted(positions) == [0, 1, 2, 3, 4], f"of five outcomes only {sorted(positions)} were delivered")
     else:
         raise AssertionError("the inputs raised, and the stream ended as if they were complete")
+    try:
+        results = runner.run(square, breaking_inputs(5))
+    except SourceBroke:
+        return
+    raise AssertionError(f"the inputs raised, and run returned {results} as if they were complete")
 
 
 def streams_are_lazy_and_bounded(runner: Runner) -> None:
     """Inputs are pulled as a window allows, by one thread at a time, and no more after closing."""
     if not _is_lazy(runner):
         return
-    source = CountedInputs()
+    source = CountedInputs(WINDOW)
     stream: Any = runner.stream(square, source)
     _hold(source.pulled == 0, "inputs are pulled before the first outcome is asked for")
     for taken in range(1, 2_001):
-        next(stream)
-        ahead = source.pulled - taken
-        _hold(ahead <= WINDOW, f"{ahead} inputs are pulled and not handed over")
+        ended = next(stream, None)
+        _hold(not source.pulled_too_many, f"more than {WINDOW} inputs are pulled and not handed over")
+        _hold(ended is not None, f"the stream ended after {taken - 1} outcomes, and the inputs did not")
+        source.taken = taken
     stream.close()
     pulled = source.pulled
     _hold(not source.pulled_at_once_by_two, "two threads advanced the inputs at the same time")
@@ -229,6 +251,7 @@ LAWS: tuple[Law, ...] = (
     no_inputs_give_no_results,
     run_raises_what_func_raises,
     every_input_ends_exactly_once,
+    every_input_runs_once,
     many_small_inputs_all_arrive,
     a_result_may_be_a_failure_or_none,
     any_exception_ends_one_input_only,
