@@ -14,13 +14,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from time import perf_counter, thread_time
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from runners.asynchronous import AsyncRunner, is_coroutine_function
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_count
 from runners.executor import ExecutorRunner
 from runners.pool.picklable import pickle_function
 from runners.process import ProcessRunner
@@ -98,7 +99,7 @@ def choose_runner(
     ...
     runners.errors.RunnerError: choose_runner cannot use bound='disk'; it takes 'io', 'cpu' or None
     """
-    _check(n, bound, func)
+    _check(n, bound, func, max_workers)
     facts = look(n, bound, func, sample, debugging)
     kind, why = decide(facts)
     return Choice(_made(kind, max_workers), why)
@@ -218,18 +219,18 @@ def _made(kind: Kind, max_workers: int | None) -> Runner:
     try:
         return ProcessRunner(max_workers)
     except RunnerError:
-        if max_workers is not None and max_workers < 1:
-            raise
         return ExecutorRunner(partial(ProcessPoolExecutor, max_workers))  # not Linux
 
 
-def _check(n: int | None, bound: str | None, func: Any) -> None:
-    if n is not None and n < 0:
+def _check(n: Any, bound: str | None, func: Any, max_workers: Any) -> None:
+    if n is not None and (not isinstance(n, Integral) or int(n) < 0):
         raise RunnerError(f"choose_runner cannot use n={n!r}; it takes a number from 0, or None")
     if bound not in ("io", "cpu", None):
         raise RunnerError(f"choose_runner cannot use bound={bound!r}; it takes 'io', 'cpu' or None")
     if func is not None and not callable(func):
         raise RunnerError(f"choose_runner cannot use func={func!r}; give a function of one input")
+    if max_workers is not None and not is_count(max_workers):
+        raise RunnerError(f"choose_runner cannot use max_workers={max_workers!r}; it takes a number from 1, or None")
 
 
 def _unpicklable(func: Any) -> str | None:

@@ -31,7 +31,11 @@ class Supply:
         """The one in use; made when it is first asked for."""
         with self._lock:
             if self._executor is None:
-                executor = self._source if isinstance(self._source, Executor) else self._source()
+                executor: Any = self._source if isinstance(self._source, Executor) else self._source()
+                if not isinstance(executor, Executor):
+                    raise RunnerError(
+                        f"{name_of(self._source)} of ExecutorRunner made {executor!r}, which is no Executor"
+                    )
                 _check_interpreters(executor)
                 self._executor = executor
             return self._executor

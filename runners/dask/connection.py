@@ -68,8 +68,11 @@ def connect(source: Any) -> Connection:
     is_ours = callable(source) and not isinstance(source, dask.Client) and not hasattr(source, "scheduler_address")
     found = checked(source()) if is_ours else source
     made = (found,) if is_ours and not isinstance(found, str) else ()
+    client: Any = found
     if isinstance(found, dask.Client):
-        return Connection(found, made)
+        if client.status in ("closing", "closed"):
+            raise RunnerError(f"DaskRunner cannot use {found!r}, which is closed; give the address of its scheduler")
+        return Connection(client, made)
     try:
         client = _greeted(dask, found)
     except Exception as error:

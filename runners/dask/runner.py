@@ -9,7 +9,7 @@ from returns.result import Result
 
 from runners.dask.connection import Connection, Source, address_of, checked, close, connect, count_threads
 from runners.dask.fleet import DaskFleet, Options
-from runners.errors import RunnerError
+from runners.errors import RunnerError, is_seconds
 from runners.lease import Lease
 from runners.parcel import Pickled, Wire
 from runners.pool.picklable import pickle_function
@@ -63,7 +63,7 @@ class DaskRunner(StreamRunner):
     ends_calls: ClassVar[bool] = True
 
     def __init__(self, cluster: Source, *, deliver_each: bool = False, wait_for_workers: float = 300.0) -> None:
-        if not wait_for_workers > 0:
+        if not is_seconds(wait_for_workers):
             raise RunnerError(f"DaskRunner cannot use wait_for_workers={wait_for_workers!r}; it takes seconds, above 0")
         self._source: Source = checked(cluster)
         self._options = Options(deliver_each, wait_for_workers)

@@ -180,7 +180,10 @@ def test_where_there_is_no_process_runner_a_standard_pool_takes_its_place(monkey
         ({"n": 5, "bound": "gpu"}, "bound='gpu'"),
         ({"n": 5, "func": 3}, "func=3"),
         ({"n": 5, "sample": [1]}, "a sample without func"),
+        ({"n": "5"}, "n='5'"),
         ({"n": 500, "bound": "io", "max_workers": 0}, "max_workers=0"),
+        ({"n": 5, "max_workers": 0}, "max_workers=0"),
+        ({"n": 500, "bound": "cpu", "max_workers": "4"}, "max_workers='4'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(asked: Any, told: str) -> None:

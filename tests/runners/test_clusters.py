@@ -303,6 +303,14 @@ def test_a_cluster_that_goes_ends_the_stream() -> None:
     assert sorted(position for position, _ in ended) == list(range(len(ended)))
 
 
+def test_a_client_that_is_closed_is_refused_with_a_cure() -> None:
+    with small_cluster() as cluster:
+        client = connect(cluster)
+        client.close()
+        with pytest.raises(RunnerError, match="which is closed; give the address of its scheduler"):
+            DaskRunner(client).run(abs, [1])
+
+
 def test_what_is_cancelled_by_somebody_else_ends_as_cancelled() -> None:
     import distributed
 
@@ -324,7 +332,10 @@ def test_an_address_where_nobody_listens_is_an_error() -> None:
         DaskRunner("tcp://127.0.0.1:9").run(abs, [1])
 
 
-@pytest.mark.parametrize(("source", "settings"), [(3, {}), (None, {}), ("tcp://there:1", {"wait_for_workers": 0.0})])
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [(3, {}), (None, {}), *(("tcp://there:1", {"wait_for_workers": time}) for time in (0.0, "3"))],
+)
 def test_settings_of_dask_that_make_no_sense_are_refused(source: Any, settings: Any) -> None:
     with pytest.raises(RunnerError, match="DaskRunner cannot use"):
         DaskRunner(source, **settings)

@@ -132,6 +132,11 @@ def test_an_executor_that_is_shut_down_is_refused() -> None:
         ExecutorRunner(executor).run(abs, [1])
 
 
+def test_a_function_that_makes_no_executor_is_told_so() -> None:
+    with pytest.raises(RunnerError, match="made 5, which is no Executor"):
+        ExecutorRunner(lambda: 5, crosses_processes=False).run(abs, [1])  # type: ignore[arg-type, return-value]
+
+
 def fail_to_start() -> None:
     raise OSError("no disk")
 
