@@ -6,6 +6,7 @@ run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
 from pipeline.codeof import whole
@@ -43,6 +44,7 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arri
         except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
             run.broken_into = True
             run.interrupt(str(signalled) or "interrupted")
+            _end_now(stream, signalled)
         except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
             run.fail(error)
         except GeneratorExit:
@@ -129,6 +131,12 @@ def _sharing(run: RunInProgress, runner: Runner) -> Sharing:
     if not has_shared(run.pipeline):
         return Sharing()
     return Sharing(breakers_of(run.settings.journal, runner.crosses_processes), run.settings.name)
+
+
+def _end_now(stream: Iterator[Ended | None] | None, signalled: KeyboardInterrupt) -> None:
+    """Let the runner know why it ends, where the signal came while it was not running: then it waits for nobody."""
+    with suppress(Exception, KeyboardInterrupt):
+        cast("Any", stream).throw(signalled)
 
 
 def _nothing() -> None:

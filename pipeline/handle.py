@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -16,6 +17,9 @@ from pipeline.errors import RunInterrupted, StopNow
 from pipeline.interrupts import asking_to_stop
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
+
+NOTICE_S = 0.5
+"""How long ``result`` waits at a time, in seconds."""
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -101,7 +105,7 @@ class RunHandle(Generic[T_co, R_co]):
         """
         try:
             with asking_to_stop(self._run.interrupt):
-                if not self._ended.wait(timeout):
+                if not self._has_ended_within(timeout):
                     raise TimeoutError(f"run {self.run_id} is still in progress after {timeout} s; it goes on")
         except StopNow as signalled:
             raise RunInterrupted(f"{signalled}; what was in flight is not waited for") from None
@@ -110,6 +114,14 @@ class RunHandle(Generic[T_co, R_co]):
             raise self._error
         assert self._result is not None  # noqa: S101 - an ended run has one or the other
         return self._result
+
+    def _has_ended_within(self, timeout: float | None) -> bool:
+        """Waits a little at a time: a signal that comes just before a wait begins is handled only after it."""
+        until = inf if timeout is None else monotonic() + timeout
+        while not self._ended.wait(min(NOTICE_S, max(0.0, until - monotonic()))):
+            if monotonic() >= until:
+                return False
+        return True
 
     def _to_the_end(self) -> None:
         try:

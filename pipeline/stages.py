@@ -14,7 +14,9 @@ What only one thread does at a time is in ``Stages``: a stage's source may be pu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from time import monotonic, perf_counter
 from typing import Any, TypeAlias, cast
@@ -83,7 +85,7 @@ class Stages:
                     yield journey.position, journey.finish()
         finally:
             self.closed = True
-            journeys.close()
+            _close(journeys)
 
     def _begun(self, starts: Iterable[Start]) -> Journeys:
         copies = not self.runner.crosses_processes
@@ -242,7 +244,11 @@ def _look_s(batched: Batched) -> float | None:
 
 
 def _close(*streams: Any) -> None:
+    """Where a second Ctrl-C is why, they are told, so that they wait for nobody; a thread may still be in one then."""
+    why = sys.exception()
     for stream in streams:
-        close = getattr(stream, "close", None)
-        if close is not None:
-            close()
+        if isinstance(why, KeyboardInterrupt):
+            with suppress(AttributeError, ValueError, KeyboardInterrupt):
+                stream.throw(why)
+        elif hasattr(stream, "close"):
+            stream.close()

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from returns.result import Result
 
-from runners.errors import RunnerError, is_count
+from runners.daemons import DaemonThreads
+from runners.errors import RunnerError, is_count, tells_to_end
 from runners.flight import Answer, Flight
 from runners.protocol import Crash, Runner, check_loop, to_the_end
-from runners.streaming import StreamRunner
+from runners.streaming import NOTICE_S, StreamRunner
 from runners.thread import ThreadRunner
 
 T = TypeVar("T")
@@ -106,20 +107,13 @@ class AsyncRunner(StreamRunner):
         answers: SimpleQueue[Answer | None] = SimpleQueue()
         with self._loop.running() as loop:
             flight = Flight(loop, func, inputs, self._max_concurrency, answers.put)
-            flight.feeder.start()
-            try:
+            with _waited_for(flight, answers):
                 while (answer := _next_of(answers, every_s)) is not None:
                     if answer is _NOTHING:
                         yield None
                         continue
                     flight.taken()
                     yield answer
-            finally:
-                if not flight.landed:
-                    flight.close()
-                    while answers.get() is not None:
-                        pass
-                flight.feeder.join()
         if flight.error is not None:
             raise flight.error
 
@@ -128,8 +122,8 @@ class AsyncRunner(StreamRunner):
         self._threads.__enter__()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._threads.__exit__(*exc_info)
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        self._threads.__exit__(kind, *exc_info)
         self._loop.leave()
 
     def __reduce__(self) -> tuple[type[AsyncRunner], tuple[int]]:
@@ -172,6 +166,24 @@ class _Plain:
         return result
 
 
+@contextmanager
+def _waited_for(flight: Flight, answers: SimpleQueue[Answer | None]) -> Generator[None]:
+    """Cancel what is in flight at the end, and wait for that; but not if a signal ends it, for that may never end."""
+    flight.feeder.start()
+    try:
+        yield
+    except BaseException as error:
+        if not flight.landed:
+            flight.close()
+            if tells_to_end(type(error)):
+                raise
+            while answers.get() is not None:
+                pass
+        flight.feeder.join()
+        raise
+    flight.feeder.join()
+
+
 async def _ended(flight: Flight, answers: asyncio.Queue[Answer | None]) -> None:
     while await answers.get() is not None:
         pass
@@ -182,10 +194,12 @@ _NOTHING: Any = object()
 
 
 def _next_of(answers: SimpleQueue[Answer | None], every_s: float | None) -> Any:
-    try:
-        return answers.get(timeout=every_s)
-    except Empty:
-        return _NOTHING
+    while True:
+        try:
+            return answers.get(timeout=every_s or NOTICE_S)
+        except Empty:
+            if every_s is not None:
+                return _NOTHING
 
 
 class _LoopThread:
@@ -200,6 +214,7 @@ class _LoopThread:
         self._holders = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._daemons: DaemonThreads | None = None
 
     @contextmanager
     def running(self) -> Generator[asyncio.AbstractEventLoop]:
@@ -208,8 +223,16 @@ class _LoopThread:
         loop = holder.enter()
         try:
             yield loop
+        except (KeyboardInterrupt, SystemExit):
+            holder.hurry()
+            raise
         finally:
             holder.leave()
+
+    def hurry(self) -> None:
+        """Told to end by a signal, do not wait for what may never finish: the threads are daemons."""
+        if self._daemons is not None:
+            self._daemons.hurried = True
 
     def enter(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():  # a forked child has the loop, but not its thread
@@ -218,7 +241,9 @@ class _LoopThread:
             self._holders += 1
             if self._loop is None:
                 ready: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
-                self._thread = threading.Thread(target=_run_loop, args=(ready,), name="AsyncRunner", daemon=True)
+                self._daemons = DaemonThreads("AsyncRunner")
+                run_loop = partial(_run_loop, ready, self._daemons)
+                self._thread = threading.Thread(target=run_loop, name="AsyncRunner", daemon=True)
                 self._thread.start()
                 self._loop = ready.get()
             return self._loop
@@ -228,10 +253,11 @@ class _LoopThread:
             self._holders -= 1
             if self._holders or self._loop is None or self._thread is None:
                 return
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
+            loop, thread, daemons = self._loop, self._thread, self._daemons
+            self._loop = self._thread = self._daemons = None
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if daemons is None or not daemons.hurried:
+            thread.join()
 
 
 class _GivenLoop(_LoopThread):
@@ -248,8 +274,9 @@ class _GivenLoop(_LoopThread):
         """Nothing: it is not ours to stop."""
 
 
-def _run_loop(ready: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+def _run_loop(ready: SimpleQueue[asyncio.AbstractEventLoop], daemons: DaemonThreads) -> None:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
+        loop.set_default_executor(daemons)
         ready.put(loop)
         loop.run_forever()

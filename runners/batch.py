@@ -16,9 +16,11 @@ from math import inf
 from queue import Empty, SimpleQueue
 from sys import getsizeof
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from runners.crash import Crash, crash_of
+from runners.errors import tells_to_end
+from runners.streaming import NOTICE_S
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,23 +104,28 @@ class Batch(Generic[T, R]):
         if self.error is not None:
             raise self.error
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight.
 
-        It looks again and again: a signal's handler may have raised just as the bell was heard.
+        Told to end by a signal, it waits for nobody. Else it looks again and again: a signal's handler may have raised
+        just as the bell was heard.
         """
         self.closed = self.exhausted = True
         for chunk in self.chunks:
             chunk.clear()
         self._wake()
-        while self.ended < self.started:
-            self._hear(LOOK_S)
+        if not tells_to_end(kind):
+            while self.ended < self.started:
+                self._hear(LOOK_S)
 
     def _listen(self, every_s: float | None) -> None:
         """Wait for the bell. A slow input inside a chunk must not hold back the finished ones before it."""
-        self._hear(min(every_s or LOOK_S, LOOK_S) if any(self.chunks) else every_s)
+        self._hear(min(every_s or LOOK_S, LOOK_S) if any(self.chunks) else every_s or NOTICE_S)
 
-    def _hear(self, within_s: float | None) -> None:
+    def _hear(self, within_s: float) -> None:
         with suppress(Empty):
             self.bell.get(timeout=within_s)
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import TypeAlias
+
+from runners.errors import tells_to_end
 
 Inbox: TypeAlias = "SimpleQueue[Callable[[], object] | None]"
 
@@ -28,11 +30,21 @@ class Crew:
         self._threads: dict[Inbox, threading.Thread] = {}
         self._idle: list[Inbox] = []
 
-    def start(self, job: Callable[[], object]) -> None:
+    def start(self, job: Callable[[], object]) -> Inbox:
         """Let a thread call ``job``, which must not raise; returns at once. Only inside ``with crew:``."""
         with self._lock:
             inbox = self._idle.pop() if self._idle else self._hire()
         inbox.put(job)
+        return inbox
+
+    def abandon(self, inboxes: Iterable[Inbox]) -> None:
+        """Never wait for these threads: what they are on may not end. Each ends after that."""
+        for inbox in inboxes:
+            with self._lock:
+                self._threads.pop(inbox, None)
+                if inbox in self._idle:
+                    self._idle.remove(inbox)
+            inbox.put(None)
 
     def __enter__(self) -> None:
         if self._pid != os.getpid():  # a forked child has the list, but none of the threads
@@ -49,7 +61,7 @@ class Crew:
         for inbox in leaving:
             inbox.put(None)
         # Told to end by a signal, do not wait for what may never finish: the threads are daemons.
-        if kind is None or not issubclass(kind, KeyboardInterrupt | SystemExit):
+        if not tells_to_end(kind):
             for thread in leaving.values():
                 thread.join()
 

@@ -42,6 +42,15 @@ def is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def tells_to_end(kind: type[BaseException] | None) -> bool:
+    """Whether what ends a stream says to wait for nobody, as a signal's ``KeyboardInterrupt`` or ``SystemExit`` does.
+
+    >>> tells_to_end(KeyboardInterrupt), tells_to_end(GeneratorExit), tells_to_end(None)
+    (True, False, False)
+    """
+    return kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
+
+
 class InputFailed(RunnerError):
     """``run`` has no result for one input and no exception of the function to raise instead.
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from returns.result import Result
 
-from runners.errors import RunnerError, is_count
+from runners.errors import RunnerError, is_count, tells_to_end
 from runners.fleet import FleetLost, Future, Loss
 from runners.parcel import InPlace, NotLoaded, Pickled, Report, Wire, work_on
 from runners.pool.picklable import pickle_function
@@ -81,9 +81,20 @@ class ExecutorRunner(StreamRunner):
         self._deliver_each: bool = deliver_each
         self._crossing: bool | None = crosses_processes
         self.crosses_processes: bool = not is_thread_pool(executor) if crosses_processes is None else crosses_processes
+        self._held: Supply | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pid = os.getpid()
         self._lock: threading.Lock = threading.Lock()  # guards the two below
         self._holders: int = 0
-        self._held: Supply | None = None
+        self._elsewhere: Supply | None = self._held  # kept: an executor that is collected calls what it does not have
+        self._held = None
+
+    def _notice_fork(self) -> None:
+        """In a forked child: what is held has its threads and workers in the parent."""
+        if self._pid != os.getpid():
+            self._clear()
 
     @property
     def workers(self) -> int:
@@ -114,6 +125,7 @@ class ExecutorRunner(StreamRunner):
     def _stream(
         self, fleet: type[_Fleet], wire: Wire, function: Any, inputs: Iterable[Any], every_s: float | None
     ) -> Iterator[Any]:
+        self._notice_fork()
         supply = self._held or Supply(self._source)
         chunk_s = 0.0 if self._deliver_each else CHUNK_S
         owned = supply is not self._held
@@ -126,19 +138,24 @@ class ExecutorRunner(StreamRunner):
 
     def __enter__(self) -> Self:
         """Keep one executor from here on until the outermost ``with`` ends."""
+        self._notice_fork()
         with self._lock:
             self._holders += 1
             self._held = self._held or Supply(self._source)
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        """The outermost one shuts the executor down; when a signal ends it, in a hurry."""
+        self._notice_fork()
         with self._lock:
+            if not self._holders:  # it was entered in the parent
+                return
             self._holders -= 1
             leaving = None if self._holders else self._held
             if leaving:
                 self._held = None
         if leaving:
-            leaving.close()
+            leaving.close(in_a_hurry=tells_to_end(kind))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, self._settings()
@@ -227,6 +244,11 @@ class _InThreads(_Fleet):
 
     def call(self, values: list[Any], budget_s: float) -> tuple[Any, ...]:
         return self.context.copy().run, work_on, self.wire, self.function, values, budget_s
+
+    def release(self, futures: list[Any], in_a_hurry: bool) -> None:
+        for future in futures:
+            future.cancel()
+        super().release(futures, in_a_hurry)
 
 
 class _InProcesses(_Fleet):

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import length_hint
 from typing import Any, Literal, Protocol, TypeAlias
 
-from runners.errors import RunnerError
+from runners.crash import Crash
+from runners.errors import RunnerError, WorkerDied
+from runners.message import message_of
 from runners.parcel import Wire
 
 Loss: TypeAlias = Literal["own", "shared", "final", "cancelled"]
@@ -53,3 +56,19 @@ class Fleet(Protocol):
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         """The stream ends: let go of everything, ``futures`` being those that are not done."""
         ...
+
+
+def crash_of_loss(loss: Loss, error: BaseException) -> Crash:
+    """How an input ends that is blamed for the loss."""
+    if loss == "cancelled":
+        return Crash(kind="cancelled", exception=type(error).__name__, message="this input was cancelled")
+    how = "the workers died while this input was in flight" if loss == "final" else "worker died while on this input"
+    return Crash(kind="crash", exception=WorkerDied.__name__, message=f"{how}: {message_of(error)}")
+
+
+def hint_of(inputs: Iterable[Any]) -> int:
+    """How many there may be, 0 where nobody knows."""
+    try:
+        return length_hint(inputs)
+    except Exception:  # noqa: BLE001 - the caller's own code
+        return 0

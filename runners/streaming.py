@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, NoReturn, TypeVar
 
 from returns.result import Result, Success
 
 from runners.errors import InputFailed
 from runners.protocol import Crash, Runner
+
+NOTICE_S = 0.5
+"""How long to wait at a time, in seconds: a signal that comes just before a wait begins is handled only after it."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +47,8 @@ def raise_crash(position: int, crash: Crash) -> NoReturn:
     if crash.kind != "error" or crash.error is None:
         raise InputFailed(position, crash)
     if crash.error.__traceback__ is None:
-        crash.error.add_note(_remote_note(position, crash))
+        with suppress(Exception):  # a class of the user's may refuse a note
+            crash.error.add_note(_remote_note(position, crash))
     raise crash.error
 
 

@@ -12,7 +12,8 @@ A worker pulls, so a slow source of inputs keeps nobody from delivering; a full 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from returns.result import Failure, Result
 
 from runners.batch import Batch, Raised
 from runners.crash import success
-from runners.crew import Crew
+from runners.crew import Crew, Inbox
 from runners.errors import RunnerError, is_count
 from runners.protocol import Crash
 from runners.streaming import StreamRunner, raise_crash
@@ -68,41 +69,53 @@ class ThreadRunner(StreamRunner):
         self, func: Callable[[T], R], inputs: Iterable[T], every_s: float
     ) -> Iterator[tuple[int, Result[R, Crash]] | None]:
         """``stream`` with a turn for the consumer, as ``None``, when nothing has finished for ``every_s`` seconds."""
-        for answers in self._answers(Batch(func, inputs, self._max_workers), every_s):
-            yield from _opened(answers) if answers else (None,)
+        batch = Batch(func, inputs, self._max_workers)
+        with self._working(batch) as recruit:
+            for answers in batch.answers(recruit, every_s):
+                yield from _opened(answers) if answers else (None,)
 
     def run(self, func: Callable[[T], R], inputs: Iterable[T]) -> list[R]:
         """Apply ``func`` to every input and return the results in input order; what ``func`` raises is raised."""
         batch, results = Batch(func, inputs, self._max_workers), dict[int, Any]()
-        for answers in self._answers(batch):
-            results.update(answers)
-            if batch.raised:
-                _raise_first(answers)
+        failed: tuple[int, Raised] | None = None
+        with self._working(batch) as recruit:
+            for answers in batch.answers(recruit):
+                results.update(answers)
+                failed = _first_raised(answers) if batch.raised else None
+                if failed is not None:
+                    break
+        if failed is not None:
+            raise_crash(failed[0], failed[1].crash)
         return [results[position] for position in range(len(results))]
 
     def _results(self, batch: Batch[T, R]) -> Iterator[tuple[int, Result[R, Crash]]]:
-        for answers in self._answers(batch):
-            yield from _opened(answers)
+        with self._working(batch) as recruit:
+            for answers in batch.answers(recruit):
+                yield from _opened(answers)
 
-    def _answers(self, batch: Batch[T, R], every_s: float | None = None) -> Iterator[list[tuple[int, Any]]]:
-        context = copy_context()
+    @contextmanager
+    def _working(self, batch: Batch[T, R]) -> Generator[Callable[[], None]]:
+        """How the batch gets threads. They are waited for, unless a signal ends it: they are on what may never end."""
+        context, inboxes = copy_context(), list[Inbox]()
 
         def recruit() -> None:
             copy = context.copy()
-            self._crew.start(lambda: copy.run(batch.work, recruit))
+            inboxes.append(self._crew.start(lambda: copy.run(batch.work, recruit)))
 
         with self._crew:
             try:
-                yield from batch.answers(recruit, every_s)
-            finally:
-                batch.close()
+                with batch:
+                    yield recruit
+            except (KeyboardInterrupt, SystemExit):
+                self._crew.abandon(inboxes)
+                raise
 
     def __enter__(self) -> Self:
         self._crew.__enter__()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._crew.__exit__(None)
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        self._crew.__exit__(kind)
 
     def __reduce__(self) -> tuple[type[ThreadRunner], tuple[int]]:
         return ThreadRunner, (self._max_workers,)
@@ -122,7 +135,5 @@ def _opened(answers: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Result[An
         yield position, Failure(value.crash) if type(value) is Raised else success(value)
 
 
-def _raise_first(answers: Iterable[tuple[int, object]]) -> None:
-    for position, value in answers:
-        if type(value) is Raised:
-            raise_crash(position, value.crash)
+def _first_raised(answers: Iterable[tuple[int, object]]) -> tuple[int, Raised] | None:
+    return next(((position, value) for position, value in answers if type(value) is Raised), None)

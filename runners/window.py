@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from operator import length_hint
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
@@ -35,10 +34,11 @@ from typing import Any, NamedTuple, TypeAlias
 from returns.result import Failure, Result
 
 from runners.crash import Crash
-from runners.errors import RunnerError, WorkerDied
-from runners.fleet import Fleet, FleetLost, Future, Loss
+from runners.errors import RunnerError, tells_to_end
+from runners.fleet import Fleet, FleetLost, Future, Loss, crash_of_loss, hint_of
 from runners.message import message_of
 from runners.parcel import Begun, NotLoaded, Report, described, is_sealed
+from runners.streaming import NOTICE_S
 
 MAX_CHUNK = 4096
 MAX_WINDOW = 8192
@@ -69,7 +69,7 @@ class Window(AbstractContextManager["Window"]):
         self.fleet: Fleet = fleet
         self.source: Iterable[Any] = inputs
         self.inputs: Iterator[tuple[int, Any]] = enumerate(inputs)
-        self.hint: int = _hint_of(inputs)
+        self.hint: int = hint_of(inputs)
         self.pulled: int = 0
         self.exhausted: bool = False
         self.error: BaseException | None = None  # raised when everything in flight has ended
@@ -79,6 +79,7 @@ class Window(AbstractContextManager["Window"]):
         self.in_flight: dict[int, tuple[Chunk, Future]] = {}
         self.sent: int = 0
         self.losses_in_vain: int = 0
+        self.has_heard: bool = False  # a worker has answered
         self.renewing: bool = False  # the fleet is lost, and what is in flight will turn out to be
         self.done: SimpleQueue[int] = SimpleQueue()  # numbers of chunks; futures add from any thread
         self.again: deque[Chunk] = deque()
@@ -96,7 +97,8 @@ class Window(AbstractContextManager["Window"]):
             if self.in_flight:
                 done = self._next_done(every_s)
                 if done is None:
-                    yield None
+                    if every_s is not None:
+                        yield None
                     continue
                 ended = self._settled(*done)
                 self._send_some()
@@ -105,8 +107,7 @@ class Window(AbstractContextManager["Window"]):
             raise self.error
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        in_a_hurry = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
-        self.fleet.release([future for _, future in self.in_flight.values()], in_a_hurry)
+        self.fleet.release([future for _, future in self.in_flight.values()], in_a_hurry=tells_to_end(kind))
 
     # ---- out ----
 
@@ -208,7 +209,7 @@ class Window(AbstractContextManager["Window"]):
 
     def _next_done(self, every_s: float | None) -> tuple[Chunk, Future] | None:
         try:
-            chunk, future = self.in_flight.pop(self.done.get(timeout=every_s))
+            chunk, future = self.in_flight.pop(self.done.get(timeout=every_s or NOTICE_S))
         except Empty:
             return None
         self.bytes -= chunk.size
@@ -225,11 +226,12 @@ class Window(AbstractContextManager["Window"]):
         if isinstance(report, NotLoaded):
             raise RunnerError(f"a worker cannot load the function: {report.reason}; can the worker import its module?")
         if isinstance(report, Begun):
+            self.has_heard = True
             return self._lost(chunk, "shared", RuntimeError(report.where))
         return self._answered(chunk, report)
 
     def _answered(self, chunk: Chunk, report: Report) -> list[Ended]:
-        self.losses_in_vain = 0
+        self.losses_in_vain, self.has_heard = 0, True
         count = len(report.answers)
         self._learn(count, report.busy_s)
         opened = self.fleet.wire.opened
@@ -250,13 +252,32 @@ class Window(AbstractContextManager["Window"]):
             self._give_up(self.fleet.gone(error))
         certain = loss in ("final", "cancelled") or (len(chunk.items) == 1 and (loss == "own" or self._only(chunk)))
         if certain:
+            if loss == "shared" and not self.has_heard:
+                self._check_that_workers_begin()
             self._release_siblings(chunk)
-            return [(position, Failure(_crash(loss, error))) for position, _ in chunk.items]
+            return [(position, Failure(crash_of_loss(loss, error))) for position, _ in chunk.items]
         if loss == "own":
             self.again.extendleft(Chunk([item], _size_of(item[1])) for item in reversed(chunk.items))
         else:
             self.suspects.append(chunk._replace(narrowed=chunk.alone))
         return []
+
+    def _check_that_workers_begin(self) -> None:
+        """Before an input is blamed and no worker has ever answered: does one answer that has no input to die on?"""
+        lost: Exception = FleetLost()
+        for _ in range(MAX_LOSSES_IN_VAIN):
+            try:
+                self.fleet.submit([], 0.0).result()
+            except RunnerError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what it means is the fleet's to say
+                lost = error
+                if not isinstance(error, FleetLost) and self.fleet.judge(error) != "shared":
+                    return
+            else:
+                self.has_heard = True
+                return
+        raise RunnerError(f"workers die before they begin: {message_of(lost)}") from lost
 
     def _give_up(self, error: RunnerError) -> None:
         self.error = self.error or error
@@ -272,21 +293,6 @@ class Window(AbstractContextManager["Window"]):
         """The guilty one is found: what was with it in its chunk is ordinary again."""
         if chunk.narrowed and self.suspects and self.suspects[0].narrowed:
             self.again.append(self.suspects.popleft()._replace(alone=False, narrowed=False))
-
-
-def _hint_of(inputs: Iterable[Any]) -> int:
-    """How many there may be, 0 where nobody knows."""
-    try:
-        return length_hint(inputs)
-    except Exception:  # noqa: BLE001 - the caller's own code
-        return 0
-
-
-def _crash(loss: Loss, error: BaseException) -> Crash:
-    if loss == "cancelled":
-        return Crash(kind="cancelled", exception=type(error).__name__, message="this input was cancelled")
-    how = "the workers died while this input was in flight" if loss == "final" else "worker died while on this input"
-    return Crash(kind="crash", exception=WorkerDied.__name__, message=f"{how}: {message_of(error)}")
 
 
 def _size_of(packed: Any) -> int:

@@ -136,7 +136,6 @@ def _check_room() -> None:
 
 def _serve(settings: worker.Settings, *descriptors: _Descriptor) -> None:
     sock, slot, parent, hangup = (descriptor.number for descriptor in descriptors)
-    _forget_fork_server()
     worker.main(settings, socket(fileno=sock), open_slot(slot), parent, hangup)
 
 
@@ -144,8 +143,13 @@ def _forget_fork_server() -> None:
     """A forked process inherits Python's note of a fork server that is its parent's child, and then waits for it."""
     server: Any = getattr(forkserver, "_forkserver", None)
     if getattr(server, "_forkserver_pid", None) is not None:
+        modules = server._preload_modules
         os.close(server._forkserver_alive_fd)
         server.__init__()
+        server.set_forkserver_preload(modules)
+
+
+os.register_at_fork(after_in_child=_forget_fork_server)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ class Stream:
         self.limits = limits
         self.pace: Pace = Pace(team.size)
         self.tries: Counter[int] = Counter()
+        self.identity: object = object()  # what workers remember it by: they must not keep its inputs
 
     def batches(self) -> Iterator[Batch]:
         """Every input's end, in the order of finishing; then what the inputs raised, if they did."""
@@ -103,8 +104,8 @@ class Stream:
 
     def send(self, member: Member, chunk: Chunk, packed: Packed) -> None:
         """To one worker, after the function if it does not have that yet."""
-        if member.function is not self:
-            member.begin(self)
+        if member.function is not self.identity:
+            member.begin(self.identity)
             member.send(to_parts(FUNCTION, 0, 0.0, [self.function], [], all_plain=True))
         member.arena.forget(member.answered)
         parts = to_parts(

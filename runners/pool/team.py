@@ -11,7 +11,7 @@ from runners.errors import RunnerError
 from runners.pool.launch import StartMethod, default_start_method
 from runners.pool.member import Member, describe
 from runners.pool.unguarded import EXIT_UNGUARDED, unguarded
-from runners.pool.worker import Settings
+from runners.pool.worker import EXIT_NO_MEMORY, Settings
 
 _HANG_UP_S = 1.0
 _READ = select.POLLIN | select.POLLHUP
@@ -104,6 +104,11 @@ class Team:
     def _count_failed_start(self, code: int | None) -> None:
         if code == EXIT_UNGUARDED:
             raise unguarded()
+        if code == EXIT_NO_MEMORY and self._settings.max_memory is not None:
+            raise RunnerError(
+                f"max_memory={self._settings.max_memory} is too small for the function: a worker that reads it "
+                "runs out of memory; give it more, or a smaller function"
+            )
         if code is None or code < 0:
             self._killed_starts += 1
         else:

@@ -13,7 +13,7 @@ from runners.errors import RunnerError
 
 WORKER = "pool-worker"
 """What the processes of our own pool are called."""
-EXIT_UNGUARDED = 72
+EXIT_UNGUARDED = 73
 """How such a process of ours ends: without a word, so that its parent's sentence about it is the only one."""
 _CURE = "put what starts it under `if __name__ == '__main__':`"
 

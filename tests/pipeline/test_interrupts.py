@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 import pytest
 
-from pipeline import NotRun, Processor, RunInterrupted, Succeeded, step, to_inputs
-from runners import Runner, ThreadRunner
+from pipeline import NotRun, Processor, RunInterrupted, Succeeded, batch_step, step, to_inputs
+from runners import AsyncRunner, ExecutorRunner, Runner, ThreadRunner
 
 
 @step("signal")
@@ -55,6 +61,67 @@ def test_the_second_signal_stops_now_and_keeps_what_was_in_flight() -> None:
     assert caught.value.result is not None
     assert [type(outcome) for outcome in caught.value.result.outcomes] == [Succeeded, NotRun, NotRun]
     assert "in flight" in caught.value.result.not_run[0].reason
+
+
+released = threading.Event()
+
+
+@step("hang")
+def hang(number: int) -> int:
+    """Signals of two numbers are told apart, however late they are handled."""
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    released.wait(5)
+    return number
+
+
+@batch_step("together", max_size=2)
+def together(numbers: list[int]) -> list[int]:
+    return [hang.fn(number) for number in numbers]
+
+
+@pytest.mark.parametrize("pipeline", [hang, hang >> together, step("first")(abs) >> together], ids=str)
+@pytest.mark.parametrize("runner", [ThreadRunner(2), AsyncRunner(2), ExecutorRunner(partial(ThreadPoolExecutor, 2))])
+@pytest.mark.parametrize("held", [False, True])
+def test_the_second_signal_waits_for_nobody(pipeline: Any, runner: Any, held: bool) -> None:
+    released.clear()
+    try:
+        with pytest.raises(RunInterrupted) as caught, runner if held else nullcontext():
+            Processor(pipeline=pipeline, runner=runner).execute(to_inputs(range(6)))
+        was_released = released.is_set()
+    finally:
+        released.set()
+
+    assert not was_released
+    assert caught.value.result is not None
+    assert [type(outcome) for outcome in caught.value.result.outcomes] == [NotRun] * 6
+    assert runner.run(str, [1, 2, 3]) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("runner", ["ThreadRunner(2)", "AsyncRunner(2)"])
+def test_after_the_second_signal_the_process_ends_though_a_step_never_does(runner: str) -> None:
+    program = f"""
+import os, signal, time
+from pipeline import Processor, RunInterrupted, step, to_inputs
+from runners import AsyncRunner, ThreadRunner
+
+@step("hang")
+def hang(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3600)
+    return number
+
+try:
+    Processor(pipeline=hang, runner={runner}).execute(to_inputs([1]))
+except RunInterrupted as interrupted:
+    print(len(interrupted.result.not_run))
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("1\n", "", 0)
 
 
 def test_an_interrupted_batch_goes_on_where_it_stopped() -> None:

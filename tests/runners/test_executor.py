@@ -146,8 +146,8 @@ def test_workers_that_die_as_they_start_end_the_stream(caplog: pytest.LogCapture
 
     with pytest.raises(RunnerError, match="die before they begin"):
         ExecutorRunner(Sickly).run(abs, [1])
-    _, crashes = split(ExecutorRunner(broken).stream(abs, [1]))
-    assert crashes[0].kind == "crash"
+    with pytest.raises(RunnerError, match="die before they begin"):
+        ExecutorRunner(broken).run(abs, [1])
     assert "no disk" in caplog.text
 
 

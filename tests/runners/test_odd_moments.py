@@ -80,7 +80,7 @@ def test_a_worker_that_a_signals_handler_kept_from_beginning_is_not_waited_for()
     batch = Batch(abs, [-1], 1)
     with pytest.raises(KeyboardInterrupt):
         next(batch.answers(recruit))
-    closing = Thread(target=batch.close, daemon=True)
+    closing = Thread(target=batch.__exit__, args=(None,), daemon=True)
     closing.start()
     closing.join(5.0)
 
@@ -183,7 +183,7 @@ with {name}(2) as runner:
 
 @pytest.mark.parametrize("name", ["ThreadRunner", "ProcessRunner", "AsyncRunner"])
 def test_a_runner_that_is_held_open_works_in_a_forked_child_too(name: str) -> None:
-    command = [sys.executable, "-c", HELD.format(name=name)]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HELD.format(name=name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert (done.stdout, done.stderr) == ("0 [3]\n", "")
