@@ -10,6 +10,7 @@ one that only waits for that task.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from itertools import chain
@@ -41,7 +42,7 @@ Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
 
 def leave(run: RunInProgress) -> None:
     """Give up a run that has not ended, after what is finished was made durable; one that has ended is left alone."""
-    if not isinstance(run.recorder, Recorder) or run.recorder.finished:
+    if not isinstance(run.recorder, Recorder) or run.recorder.finished or is_copy(run):
         return
     run.stop(LEFT)
     try:
@@ -55,8 +56,15 @@ def leave(run: RunInProgress) -> None:
         _LOGGER.warning("run %s was left, and not all of it is recorded", run.context.run_id, exc_info=run.broken)
 
 
+def is_copy(run: RunInProgress) -> bool:
+    """Whether this process was forked from the one that began the run, whose workers and journal are not its own."""
+    return run.process != os.getpid()
+
+
 def take_back(run: RunInProgress, runner: Runner, last: Ended | None, stream: Iterable[Ended | None]) -> None:
     """Take ``last``, where that has not been done, and what the stream gives of the calls in flight."""
+    if is_copy(run):
+        return
     run.stop(LEFT)
     run.on_leave()
     until = monotonic() + GRACE_S

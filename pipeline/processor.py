@@ -204,6 +204,7 @@ class Processor(Generic[A, B, R]):
         """
         if context is not None and isinstance(of, str | ProcessingResult):
             raise InvalidSetting("plan(…, context) is of inputs: a run's own context is known")
+        check_shared(self.pipeline, self.settings.journal, self.runner.crosses_processes)
         left = self._past().recalled(of) if isinstance(of, str) else self._joining(_left_by(of), context)
         again = going_on(left, only, lift, self.pipeline.names)
         run = RunInProgress(self.settings, self.pipeline, left.context, left.inputs, again)

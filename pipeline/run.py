@@ -10,6 +10,7 @@ What both touch: ``dispatched`` and ``ready`` (one adds, the other takes away) a
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter, time
@@ -88,6 +89,7 @@ class RunInProgress:
         self.meter: Meter = Meter(self.names)
         self.announcer: Announcer = Announcer(settings.observers, context.run_id or "", self.interrupt)
         self.began: float = perf_counter()
+        self.process: int = os.getpid()
         self.recorder: Recorder | NoRecorder = NoRecorder()
         self.items: list[ProcessorInput[Any]]
         self.broken: Exception | None

@@ -168,11 +168,17 @@ class _Plain:
 
 @contextmanager
 def _waited_for(flight: Flight, answers: SimpleQueue[Answer | None]) -> Generator[None]:
-    """Cancel what is in flight at the end, and wait for that; but not if a signal ends it, for that may never end."""
+    """Cancel what is in flight at the end, and wait for that; but not if a signal ends it, for that may never end.
+
+    A forked copy of the process has neither the loop's thread nor the feeder's.
+    """
+    process = os.getpid()
     flight.feeder.start()
     try:
         yield
     except BaseException as error:
+        if process != os.getpid():
+            raise
         if not flight.landed:
             flight.close()
             if tells_to_end(type(error)):
@@ -249,6 +255,8 @@ class _LoopThread:
             return self._loop
 
     def leave(self) -> None:
+        if self._pid != os.getpid():
+            return
         with self._lock:
             self._holders -= 1
             if self._holders or self._loop is None or self._thread is None:

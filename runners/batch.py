@@ -7,6 +7,7 @@ Results go to one deque; the bell rings once a chunk, and the consumer looks aro
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -78,6 +79,7 @@ class Batch(Generic[T, R]):
         self.ended: int = 0
         self.wake_at: float = inf  # what `taken` has to reach for that
         self.taken: int = 0  # written by the consumer only
+        self.process: int = os.getpid()
 
     # ---- the consumer's side ----
 
@@ -110,9 +112,11 @@ class Batch(Generic[T, R]):
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight.
 
-        Told to end by a signal, it waits for nobody. Else it looks again and again: a signal's handler may have raised
-        just as the bell was heard.
+        Told to end by a signal, it waits for nobody, nor in a forked copy of the process, which has not the threads.
+        Else it looks again and again: a signal's handler may have raised just as the bell was heard.
         """
+        if self.process != os.getpid():
+            return
         self.closed = self.exhausted = True
         for chunk in self.chunks:
             chunk.clear()

@@ -53,6 +53,8 @@ class Crew:
             self._holders += 1
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if self._pid != os.getpid():
+            return
         with self._lock:
             self._holders -= 1
             leaving = {} if self._holders else self._threads

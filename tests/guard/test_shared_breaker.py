@@ -186,6 +186,8 @@ def test_a_journal_that_fails_costs_no_input_and_the_breaker_counts_alone(
 def test_it_needs_a_journal_that_all_its_processes_can_open() -> None:
     with pytest.raises(InvalidSetting, match="is kept in a journal; give the processor journal=SqliteJournal"):
         Processor(pipeline=call).execute([])
+    with pytest.raises(InvalidSetting, match="is kept in a journal"):
+        Processor(pipeline=call).plan([])
     with pytest.raises(InvalidSetting, match="cannot keep it for other processes"):
         Processor(pipeline=call, runner=ProcessRunner(1), journal=MemoryJournal()).execute([])
     Processor(pipeline=call, runner=ThreadRunner(1), journal=MemoryJournal()).execute([])
