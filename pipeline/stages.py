@@ -72,6 +72,7 @@ class Stages:
         self.program = program
         self.stopped = stopped
         self.closed: bool = False  # set by the consumer, read by the sources
+        self.broken_into: KeyboardInterrupt | None = None  # written where the signal comes first
         self.pulling_s: float = 0.0  # that the source of the inputs took; written by whoever pulls it
 
     def results(self, starts: Iterable[Start]) -> Generator[tuple[int, Result[Trace, Crash]]]:
@@ -85,7 +86,7 @@ class Stages:
                     yield journey.position, journey.finish()
         finally:
             self.closed = True
-            _close(journeys)
+            self._close(journeys)
 
     def _begun(self, starts: Iterable[Start]) -> Journeys:
         copies = not self.runner.crosses_processes
@@ -135,7 +136,7 @@ class Stages:
                     journey.takes(result, end, self.program.names)
                 yield journey
         finally:
-            _close(stream, journeys)
+            self._close(stream, journeys)
 
     # together
 
@@ -202,7 +203,7 @@ class Stages:
                 else:
                     yield from self._settled(batch, result, place)
         finally:
-            _close(stream, journeys)
+            self._close(stream, journeys)
 
     def _halves(self, batch: list[Journey]) -> Iterator[list[Journey]]:
         middle = len(batch) // 2
@@ -228,6 +229,21 @@ class Stages:
             return self.runner.stream(work, source)
         return self.runner.ticking(work, source, look_s)
 
+    def _close(self, *streams: Any) -> None:
+        """Where a second Ctrl-C is why, they are told, so that they wait for nobody.
+
+        A thread may still be in one then: that one is told when it is collected.
+        """
+        why = sys.exception()
+        if isinstance(why, KeyboardInterrupt):
+            self.broken_into = why
+        for stream in streams:
+            if self.broken_into is not None:
+                with suppress(AttributeError, ValueError, KeyboardInterrupt):
+                    stream.throw(self.broken_into)
+            elif hasattr(stream, "close"):
+                stream.close()
+
     def _set_aside_if_stopped(self, journey: Journey) -> None:
         reason = self.stopped()
         if reason is not None and journey.enters(len(self.program.names)):
@@ -241,14 +257,3 @@ def _is_lost(result: Result[Any, Crash]) -> bool:
 
 def _look_s(batched: Batched) -> float | None:
     return None if batched.max_wait_s is None else max(0.001, batched.max_wait_s / LOOKS)
-
-
-def _close(*streams: Any) -> None:
-    """Where a second Ctrl-C is why, they are told, so that they wait for nobody; a thread may still be in one then."""
-    why = sys.exception()
-    for stream in streams:
-        if isinstance(why, KeyboardInterrupt):
-            with suppress(AttributeError, ValueError, KeyboardInterrupt):
-                stream.throw(why)
-        elif hasattr(stream, "close"):
-            stream.close()

@@ -181,13 +181,21 @@ def _waited_for(flight: Flight, answers: SimpleQueue[Answer | None]) -> Generato
             raise
         if not flight.landed:
             flight.close()
-            if tells_to_end(type(error)):
+            # A stream that was left alone may be collected in the loop's own thread, which must go on for it to end.
+            if tells_to_end(type(error)) or _runs_here(flight.loop):
                 raise
             while answers.get() is not None:
                 pass
         flight.feeder.join()
         raise
     flight.feeder.join()
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 async def _ended(flight: Flight, answers: asyncio.Queue[Answer | None]) -> None:
@@ -264,7 +272,7 @@ class _LoopThread:
             loop, thread, daemons = self._loop, self._thread, self._daemons
             self._loop = self._thread = self._daemons = None
         loop.call_soon_threadsafe(loop.stop)
-        if daemons is None or not daemons.hurried:
+        if thread is not threading.current_thread() and (daemons is None or not daemons.hurried):
             thread.join()
 
 

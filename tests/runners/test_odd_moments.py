@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from threading import Thread, Timer
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
@@ -85,6 +86,29 @@ def test_a_worker_that_a_signals_handler_kept_from_beginning_is_not_waited_for()
     closing.join(5.0)
 
     assert not closing.is_alive()
+
+
+def test_a_stream_of_coroutines_that_is_closed_in_its_own_loop_does_not_wait_for_that() -> None:
+    errors: list[Exception] = []
+    elsewhere, closed = Event(), Event()
+
+    async def close(number: int) -> int:
+        if number == 1:
+            while not elsewhere.is_set():  # noqa: ASYNC110 - it is set in another thread
+                await asyncio.sleep(0.01)
+            try:
+                stream.close()
+            except Exception as error:
+                errors.append(error)
+            closed.set()
+        return number
+
+    stream: Any = AsyncRunner(2).stream(close, range(10))
+    next(stream)
+    elsewhere.set()
+
+    assert closed.wait(10)
+    assert errors == []
 
 
 # ---- limits ----
