@@ -83,10 +83,17 @@ class Flight:
                 # The loop lowers the flag first and reads `arrived` then; here it is the other way round.
                 if not self.called:
                     self.called = True
-                    self.loop.call_soon_threadsafe(self._admit)
+                    self._call_in_loop(self._admit)
         except BaseException as error:  # noqa: BLE001 - the consumer raises it, after the outcomes so far
             self.error = error
-        self.loop.call_soon_threadsafe(self._land)
+        self._call_in_loop(self._land)
+
+    def _call_in_loop(self, callback: Callable[[], None]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # after a second Ctrl-C nobody waits for this thread, and the loop may be gone
+            if not self.closed:
+                raise
 
     # ---- the loop's side ----
 
