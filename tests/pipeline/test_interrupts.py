@@ -169,3 +169,27 @@ def test_ctrl_c_in_a_program_with_its_own_handler_ends_the_run_with_every_outcom
     assert result is not None
     assert len(result.outcomes) == 3
     assert Processor(pipeline=step("press")(str)).retry(result).output == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
+def test_a_stream_that_ends_in_another_thread_gives_all_and_the_signals_back(number: signal.Signals) -> None:
+    script = f"""
+import os, signal, threading
+from pipeline import Processor, step, to_inputs
+outcomes = Processor(pipeline=step("same")(lambda n: n)).stream(to_inputs(range(9)))
+next(outcomes)
+rest = []
+thread = threading.Thread(target=lambda: rest.extend(outcomes))
+thread.start()
+thread.join()
+print(len(rest), flush=True)
+try:
+    os.kill(os.getpid(), {int(number)})
+    signal.pause()
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    expected = 130 if number == signal.SIGINT else -number
+    assert (done.stdout, done.stderr, done.returncode) == ("8\n", "", expected)
