@@ -7,7 +7,8 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, InvalidStateError, wait
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Self, TypeVar
 
@@ -28,6 +29,9 @@ R = TypeVar("R")
 
 CHUNK_S = 0.02
 """Seconds of work in a chunk: a future costs about 0.1 ms in a process pool."""
+
+FORSAKEN_S = 5.0
+"""Seconds that the thread of a broken pool has to tell all whom it knows."""
 
 
 class ExecutorRunner(StreamRunner):
@@ -193,7 +197,10 @@ class _Fleet(ABC):
     def submit(self, values: list[Any], budget_s: float) -> Future:
         executor = self.executor = self.supply.executor()
         try:
-            return executor.submit(*self.call(values, budget_s))
+            future = executor.submit(*self.call(values, budget_s))
+            if getattr(executor, "_broken", False):
+                _end_forsaken(executor)
+            return future
         except BrokenExecutor as error:
             if not self.supply.makes:
                 raise self.gone(error) from error
@@ -233,6 +240,20 @@ class _Fleet(ABC):
             self.supply.close()
         elif not in_a_hurry:
             wait(running)
+
+
+def _end_forsaken(executor: Any) -> None:
+    """End the futures that nobody will: until Python 3.12 a pool of processes may break in the midst of a ``submit``.
+
+    Its thread has told all whom it knew by then, or tripped over the one that came.
+    """
+    thread = getattr(executor, "_executor_manager_thread", None)
+    if thread is not None:
+        thread.join(FORSAKEN_S)
+    pending: dict[Any, Any] = getattr(executor, "_pending_work_items", None) or {}
+    for item in [*pending.values()]:
+        with suppress(InvalidStateError):
+            item.future.set_exception(BrokenExecutor(str(executor._broken)))
 
 
 class _InThreads(_Fleet):

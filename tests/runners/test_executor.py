@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import loky
@@ -113,6 +114,27 @@ def test_an_executor_of_yours_that_breaks_ends_the_stream_and_keeps_what_it_has(
     assert sorted(ended) == list(range(len(ended)))
     assert set(kinds) == {"done", "crash"}
     assert kinds["crash"] <= MAX_WINDOW
+
+
+class Forsaking(Executor):
+    """Breaks in the midst of a ``submit``, as a pool of processes may: nobody ends the future."""
+
+    _broken: Any = False
+
+    def __init__(self) -> None:
+        self._pending_work_items: dict[int, Any] = {}
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._broken = "a worker was terminated abruptly"
+        self._pending_work_items[0] = SimpleNamespace(future=future)
+        return future
+
+
+@pytest.mark.timeout(20)
+def test_an_executor_that_breaks_in_the_midst_of_a_call_leaves_nobody_waiting() -> None:
+    with pytest.raises(RunnerError, match="a worker was terminated abruptly"):
+        ExecutorRunner(Forsaking(), max_workers=1, crosses_processes=False).run(abs, [1])
 
 
 def test_a_broken_executor_of_yours_is_refused_with_a_cure() -> None:
