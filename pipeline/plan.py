@@ -42,9 +42,10 @@ class ResumeRules(msgspec.Struct, frozen=True, kw_only=True):
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise InvalidSetting(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, values))}")
-        most: object = self.max_attempts
-        if most is not None and (type(most) is not int or most < 1):
-            raise InvalidSetting(f"max_attempts={most!r}: give the failed resumes to allow, from 1, or None")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise InvalidSetting(
+                f"max_attempts={self.max_attempts!r}: give the failed resumes to allow, from 1, or None"
+            )
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
