@@ -20,7 +20,7 @@ FOLD_AT = 512
 SAMPLE = 65_536
 """Durations of a step that are kept at most: of more calls, every second one, every fourth and so on."""
 
-_RAN = (Succeeded, Failed)
+_RAN = (Succeeded, Failed, NotRun)
 """A tuple, because a union of types made for every outcome costs as much as looking at one."""
 
 _TAGS: dict[type[Any], str] = {kind: str(kind.__struct_config__.tag) for kind in (Succeeded, Skipped, Failed, NotRun)}
@@ -119,7 +119,7 @@ class Meter:
         if outcome.attempts or type(outcome) is Failed:
             self._count_tries(outcome)
 
-    def _count_tries(self, outcome: Succeeded[Any] | Failed) -> None:
+    def _count_tries(self, outcome: Succeeded[Any] | Failed | NotRun) -> None:
         for attempt in outcome.attempts:
             if attempt.step in self.retries:
                 self.retries[attempt.step] += 1

@@ -127,7 +127,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
     """What every outcome of a worked-on input knows of its own time.
 
-    ``steps`` are the names of the steps that ran, in order, the failing one last;
+    ``steps`` are the names of the steps that ran, in order, one that failed last;
     ``clock_ns`` is a monotonic clock read before the first and after each of them.
     """
 
@@ -198,16 +198,18 @@ class Failed(Timed, frozen=True, kw_only=True, tag_field="status", tag="failed")
         return "\n".join(["Traceback (most recent call last):", *lines, f"{self.exception}: {self.message}"])
 
 
-class NotRun(msgspec.Struct, frozen=True, kw_only=True, tag_field="status", tag="not_run"):
+class NotRun(Timed, frozen=True, kw_only=True, tag_field="status", tag="not_run"):
     """The input was not worked on, or was set aside before ``step``; ``reason`` says why.
 
     ``payload`` is where it goes on later; ``None`` means from the first step.
+    ``steps`` are those that ran before it was set aside, ``attempts`` their failed tries.
     """
 
     input_id: str
     reason: str
     step: str | None = None
     payload: Payload | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 Outcome: TypeAlias = Succeeded[T_co] | Skipped[T_co] | Failed | NotRun

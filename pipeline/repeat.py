@@ -20,7 +20,7 @@ import msgspec
 from pipeline.batchstep import is_batched
 from pipeline.engine import IDLE
 from pipeline.guard import REAL, Budget, Timing
-from pipeline.model import Attempt, Failed, Outcome, Succeeded
+from pipeline.model import Attempt, Failed, Outcome, Skipped
 from pipeline.policies.retry import Again, GiveUp, Retry, decide
 from pipeline.settle import Back, Dispatched
 from pipeline.shown import quoted
@@ -121,7 +121,7 @@ class Repeats:
 
     def with_tries(self, outcome: Outcome[Any], tries: tuple[Attempt, ...], back: Back | None = None) -> Outcome[Any]:
         """``outcome``, made of ``back``, with the ``tries`` before it that ended in a crash."""
-        if not tries or not isinstance(outcome, Succeeded | Failed):
+        if not tries or isinstance(outcome, Skipped):
             return outcome
         last = outcome.attempts
         if isinstance(back, Crash) and isinstance(outcome, Failed):

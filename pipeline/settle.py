@@ -83,7 +83,7 @@ class Settler:
         clock_ns = tuple(readings)
         steps = self.names[dispatched.decision.index :]
         if type(end) is Stop:
-            outcome = self._stopped(dispatched, end, steps[: len(clock_ns) - 1], clock_ns)
+            outcome = self._stopped(dispatched, end, steps, clock_ns)
             return outcome if stopped is None else _because(outcome, stopped)
         tries = _tries(attempts) if attempts else ()
         return Succeeded(input_id=dispatched.item.input_id, output=end, steps=steps, clock_ns=clock_ns, attempts=tries)
@@ -117,8 +117,18 @@ class Settler:
         step = self.names[end.index]
         payload = self._payload(dispatched, step, end.exception, end.message, end.data)
         input_id = dispatched.item.input_id
-        if end.parked is not None:
-            return NotRun(input_id=input_id, reason=end.parked, step=step, payload=payload)
+        ran = len(clock_ns) - 1
+        if end.parked is not None:  # the step was not called; waiting for its turn is no step's time
+            ran = min(ran, end.index - dispatched.decision.index)
+            return NotRun(
+                input_id=input_id,
+                reason=end.parked,
+                step=step,
+                payload=payload,
+                attempts=_tries(end.attempts),
+                steps=steps[:ran],
+                clock_ns=clock_ns[: ran + 1],
+            )
         return Failed(
             input_id=input_id,
             step=step,
@@ -129,7 +139,7 @@ class Settler:
             retryable=end.retryable,
             frames=end.frames,
             attempts=_with_the_last(end, step, clock_ns),
-            steps=steps,
+            steps=steps[:ran],
             clock_ns=clock_ns,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline import events
-from pipeline.model import Attempt, Failed, Succeeded
+from pipeline.model import Attempt, Failed, NotRun, Skipped, Succeeded
 from pipeline.shown import quoted
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def tell_outcome(run: RunInProgress, arrival: Arrival, decision: Run | None, now
     for step in arrival.changed if decision is None else decision.changed:
         tell(events.CodeChanged, input_id=input_id, step=step)
     duration_s = 0.0
-    if isinstance(outcome, Succeeded | Failed) and not arrival.kept:
+    if not isinstance(outcome, Skipped) and not arrival.kept:
         duration_s = outcome.duration_s
         _tell_steps(run, outcome, input_id, now - duration_s)
     for note in arrival.notes:
@@ -82,7 +82,7 @@ def tell_finish(run: RunInProgress, success: bool) -> None:
     )
 
 
-def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed, input_id: str, began: float) -> None:
+def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed | NotRun, input_id: str, began: float) -> None:
     tell = run.announcer.tell
     if outcome.steps:
         tell(events.InputStarted, at=began, input_id=input_id, step=outcome.steps[0])
@@ -95,9 +95,10 @@ def _tell_steps(run: RunInProgress, outcome: Succeeded[Any] | Failed, input_id: 
         _tell_tries(run, input_id, tries[:-1] if failed else tries, at)
         if not failed:
             tell(events.StepFinished, at=at, input_id=input_id, step=step, duration_s=duration_s)
+    has_failed = isinstance(outcome, Failed)
+    followed = outcome.attempts[:-1] if has_failed else outcome.attempts
+    _tell_tries(run, input_id, [each for each in followed if each.step not in outcome.steps], at)  # workers died
     if isinstance(outcome, Failed):
-        elsewhere = [attempt for attempt in outcome.attempts[:-1] if attempt.step not in outcome.steps]
-        _tell_tries(run, input_id, elsewhere, at)  # with workers that died
         tell(
             events.StepFailed,
             at=at,

@@ -40,7 +40,7 @@ class Database(ABC):
         self.durability: Durability = durability
         self.sync: Sync = sync
         self.cipher = cipher
-        self.group_s: float = 0.05 if sync == "power" else 0.005
+        self.group_s: float = 0.05 if sync == "power" else 0.01
         self._forget()
 
     def _forget(self) -> None:

@@ -111,7 +111,7 @@ class Recall:
             return NotRun(input_id=item.input_id, reason="it was in flight", step=step, payload=payload)
         if row.status != "failed":
             reason = detail.reason or (payload.message if payload else "not run yet")
-            return NotRun(input_id=item.input_id, reason=reason, step=step, payload=payload)
+            return NotRun(input_id=item.input_id, reason=reason, step=step, payload=payload, attempts=detail.attempts)
         return Failed(
             input_id=item.input_id,
             step=step or "",

@@ -40,8 +40,7 @@ Code: TypeAlias = dict[str, str | None]
 """Step names to fingerprints of their code."""
 
 DONE = (Succeeded, Skipped)
-NOT_TRIED = (Skipped, NotRun)
-"""Tuples, because a union of types made for every outcome costs as much as looking at one."""
+"""A tuple, because a union of types made for every outcome costs as much as looking at one."""
 
 UNREADABLE = "unreadable"  # the fingerprint of no data: an input that had it counts as changed
 _SEALED = b"SSLC"
@@ -268,7 +267,7 @@ class Stored:
 
 def attempts_row(number: int, run: int, outcome: Outcome[Any]) -> AttemptsRow | None:
     """The row of the failed tries of an outcome, if it had any."""
-    if isinstance(outcome, NOT_TRIED) or not outcome.attempts:
+    if isinstance(outcome, Skipped) or not outcome.attempts:
         return None
     return AttemptsRow(number, run, write_detail(FailureDetail(attempts=outcome.attempts)))
 
@@ -281,7 +280,7 @@ def _detail_of(outcome: Failed | NotRun, payload: Payload, code: Code) -> Failur
         kind=failed.kind if failed else "error",
         retryable=failed.retryable if failed else True,
         frames=failed.frames if failed else (),
-        attempts=failed.attempts if failed else (),
+        attempts=outcome.attempts,
         reason=outcome.reason if isinstance(outcome, NotRun) else "",
         failed_at=outcome.step,
         retry_count=payload.retry_count,

@@ -42,7 +42,7 @@ IN_FLIGHT = {
     "executor-threads": 16,
     "executor-processes": 16,
 }
-"""Inputs that one kill may cost: what a runner has pulled and not handed over, and what waits 5 ms for a commit."""
+"""Inputs that one kill may cost: what a runner has pulled and not handed over, and what waits 10 ms for a commit."""
 
 CASES = [
     Command(folder="", runner=runner, durability=durability)
