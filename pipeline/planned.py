@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from pipeline.aside import not_reached
 from pipeline.compose import Pipeline
 from pipeline.model import Failed, NotRun, Plan, PlannedInput, ProcessorInput
 from pipeline.plan import Decision, Keep, Park, Refuse, Run, Skip
@@ -23,7 +24,7 @@ def _decision(run: RunInProgress, place: int, item: ProcessorInput[Any], problem
         return run.decide(item)
     if place in problems:
         return Refuse(offender(item, problems[place]))
-    arrival = run.not_reached(place, item)
+    arrival = not_reached(run, place, item)
     outcome = arrival.outcome
     return Keep(outcome) if arrival.kept or not isinstance(outcome, NotRun) else Park(outcome)
 

@@ -27,7 +27,7 @@ from pipeline.shown import quoted
 from pipeline.snapshot import own
 from pipeline.step import Step
 from pipeline.stepwise import Start
-from runners import Crash
+from runners import Crash, RunnerError
 from runners import WorkerDied as WorkerDied
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ REPEATED = ("crash", "timeout")
 """Kinds of a crash that a policy is asked about: the worker died, or was killed because a call did not end."""
 
 NO_TRIES: tuple[Attempt, ...] = ()
+
+UNASKED: tuple[()] = ()
+"""Stands for a position at which a runner has nothing."""
 
 
 class Repeat(msgspec.Struct, frozen=True):
@@ -108,6 +111,15 @@ class Repeats:
     def wait_s(self) -> float:
         """How long until one is due, in seconds, at most a slice; 0 where one is, or none waits."""
         return min(SLICE_S, max(0.0, self.waiting[0][0] - self.timing.monotonic())) if self.waiting else 0.0
+
+    def answered(self, position: int, was_unasked: bool) -> Repeat | None:
+        """What was sent again at a position, taken out; ``None`` where it was no input but a turn for the consumer."""
+        if was_unasked:
+            raise RunnerError(
+                f"the runner gave a result for position {position} twice, or for one that it never got; "
+                "hold it against runners.testing.check_runner"
+            )
+        return self.sent.pop(position, None)
 
     def left(self, dispatched: dict[int, Dispatched | None]) -> Iterator[Repeat]:
         """What a runner never gave back, in order, taken out."""

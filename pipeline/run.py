@@ -29,7 +29,7 @@ from pipeline.metrics import Meter, Metrics
 from pipeline.model import ExecutionContext, Failed, Outcome, ProcessorInput
 from pipeline.plan import Decision, Keep, Refuse, Run, decide, from_the_first
 from pipeline.prevalidate import Prevalidation, offender
-from pipeline.repeat import NO_TRIES, Repeats, due, unfinished
+from pipeline.repeat import NO_TRIES, UNASKED, Repeats, due, unfinished
 from pipeline.selection import AS_IT_WAS, Again
 from pipeline.settings import Settings
 from pipeline.settle import (
@@ -115,7 +115,7 @@ class RunInProgress:
         places = range(len(self.items))
         for place in places if len(self.kept) < len(places) else ():
             if place not in self.kept:
-                self.keep(self._count(self.not_reached(place, self.items[place]), None))
+                self.keep(self._count(not_reached(self, place, self.items[place]), None))
         return [*map(self.kept.__getitem__, places)]
 
     def stop(self, reason: str) -> None:
@@ -212,9 +212,9 @@ class RunInProgress:
         back: Back = given.unwrap() if type(result) is Success else given.failure()
         if self.recorder.keeps_steps:
             raise_unkept(back)
-        dispatched, tries = self.dispatched.pop(position), NO_TRIES
-        if dispatched is None:
-            repeat = self.repeats.sent.pop(position, None)
+        dispatched, tries = self.dispatched.pop(position, UNASKED), NO_TRIES
+        if type(dispatched) is not Dispatched:
+            repeat = self.repeats.answered(position, dispatched is UNASKED)
             if repeat is None:
                 return ()
             dispatched, tries = repeat.dispatched, repeat.tries
@@ -270,10 +270,6 @@ class RunInProgress:
         for dispatched, outcome in unfinished(self):
             yield from self._recorded(Arrival.of(dispatched, outcome), dispatched.decision)
         yield from self._flushed()
-
-    def not_reached(self, place: int, item: ProcessorInput[Any]) -> Arrival:
-        """An input that was not dispatched before the run stopped."""
-        return not_reached(self, place, item)
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from pipeline import (
     step,
     to_inputs,
 )
-from runners import ProcessRunner, Runner, SequentialRunner
+from runners import ProcessRunner, Runner, RunnerError, SequentialRunner
 
 
 @step("parse")
@@ -352,3 +352,20 @@ class Locked(Underwriting):
 def test_of_a_processor_that_does_not_pickle_the_attribute_to_blame_is_named() -> None:
     with pytest.raises(NotPicklable, match="attribute 'lock' of its Locked does not pickle"):
         Locked(ProcessRunner(1)).execute([])
+
+
+class Repeating(SequentialRunner):
+    """Gives its first result a second time, at the end."""
+
+    def stream(self, func: Callable[[Any], Any], inputs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        ended = [*super().stream(func, inputs)]
+        yield from (*ended, ended[0])
+
+
+def test_a_runner_that_gives_an_input_back_twice_is_told_so_and_costs_no_outcome() -> None:
+    with pytest.raises(RunFailed, match=r"RunnerError: the runner gave a result for position 0 twice") as caught:
+        Processor(pipeline=step("parse")(int), runner=Repeating()).execute(to_inputs(["1", "x"]))
+
+    assert caught.value.result is not None
+    assert [type(outcome) for outcome in caught.value.result.outcomes] == [Succeeded, Failed]
+    assert isinstance(caught.value.__cause__, RunnerError)
