@@ -52,7 +52,7 @@ def not_reached(run: RunInProgress, place: int, item: ProcessorInput[Any]) -> Ar
     problem = no_input(item)
     if problem:
         return Arrival(place, item, offender(item, problem))
-    earlier = run.again.kept.get(item.input_id)
+    earlier = run.again.kept.get(place)
     if earlier is not None:
         return Arrival(place, _at_the_end(run, place, item) if is_refused(earlier) else item, earlier, kept=True)
     item = _at_the_end(run, place, item)

@@ -21,7 +21,7 @@ def planned(run: RunInProgress) -> Plan:
 
 def _decision(run: RunInProgress, place: int, item: ProcessorInput[Any], problems: dict[int, str]) -> Decision:
     if not problems:
-        return run.decide(item)
+        return run.decide(place, item)
     if place in problems:
         return Refuse(offender(item, problems[place]))
     arrival = not_reached(run, place, item)

@@ -163,7 +163,7 @@ class RunInProgress:
             for place, item in enumerate(inputs):
                 if self.total is None:
                     self.recorder.admit(place, item)
-                decision = from_the_first(item) if nothing_known and item.payload is None else self.decide(item)
+                decision = from_the_first(item) if nothing_known and item.payload is None else self.decide(place, item)
                 if isinstance(decision, Run):
                     self.dispatched[position] = Dispatched(place, item, decision)
                     start = (item.input_id, decision.index, decision.value if is_first else own(decision.value))
@@ -184,17 +184,17 @@ class RunInProgress:
         except Exception as error:  # noqa: BLE001 - the inputs are the caller's; what came before is kept
             self.fail(error)
 
-    def decide(self, item: ProcessorInput[Any]) -> Decision:
+    def decide(self, place: int, item: ProcessorInput[Any]) -> Decision:
         """Where this input starts, or why it does not."""
         if not self.all_belong and (problem := self.prevalidation.problem(item)) is not None:
             return Refuse(offender(item, problem))
         if self.again is not AS_IT_WAS:
-            kept = self.again.kept.get(item.input_id)
+            kept = self.again.kept.get(place)
             if kept is not None:
                 return Keep(kept)
-            item = self.again.lift(self.recorder.recall(item))
+            item = self.again.lift(self.recorder.recall(place, item))
         elif item.payload is None:
-            item = self.recorder.recall(item)
+            item = self.recorder.recall(place, item)
         return decide(self.pipeline, item, self.settings.rules, self.settings.code, self.context.retry_count)
 
     # in: what the runner gives back

@@ -67,10 +67,11 @@ class Left(NamedTuple):
 class Again(msgspec.Struct, frozen=True):
     """What a run does otherwise because it goes on with an earlier one.
 
-    ``kept`` are outcomes by input id that stay as they are; ``lifted`` says whose failed resumes are not counted.
+    ``kept`` are outcomes that stay as they are, by the places of their inputs: two of these may have one id.
+    ``lifted`` says whose failed resumes are not counted.
     """
 
-    kept: Mapping[str, Outcome[Any]] = {}
+    kept: Mapping[int, Outcome[Any]] = {}
     lifted: bool | frozenset[str] = False
 
     def lift(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
@@ -111,8 +112,8 @@ def going_on(left: Left, only: Only, lift: Lift, steps: Sequence[str]) -> Again:
         raise InvalidSetting("only= selects by how inputs ended: give a result or the id of a run, not inputs")
     is_selected = _selecting(only, ids, steps)
     kept = {
-        outcome.input_id: outcome
-        for outcome in left.outcomes
+        place: outcome
+        for place, outcome in enumerate(left.outcomes)
         if not isinstance(outcome, Succeeded | Skipped) and not is_selected(outcome)
     }
     return Again(kept, lifted)

@@ -28,7 +28,8 @@ class Admission:
     """Gives the inputs of one run their rows. Guard: the lock of the recorder.
 
     ``memory`` is of the earlier runs of the batch, if there are any; ``kept`` are the outcomes that the run does not
-    touch. ``slots`` are those that inputs of a resumed batch have, by their places in this run.
+    touch, and ``slots`` those that inputs of a resumed batch have, by their places in this run. ``joined`` is what the
+    input that came last goes on with, where the row of that waits to be written.
     """
 
     def __init__(self, journal: Journal, stored: Stored, detail: RunDetail, waiting: Waiting) -> None:
@@ -40,7 +41,8 @@ class Admission:
         self.lease: Lease = Lease(0, 0, "")
         self.memory: Recall | None = None
         self.slots: dict[int, int] | None = None
-        self.kept: Mapping[str, Outcome[Any]] = {}
+        self.kept: Mapping[int, Outcome[Any]] = {}
+        self.joined: OutcomeRow | None = None
 
     def number(self, place: int) -> int:
         """The number of the rows of the input at a place."""
@@ -88,19 +90,19 @@ class Admission:
         if self.memory is None:
             self._add_new(place, item)
         elif is_input(item):
-            self._bring(self._join(self.memory, place, item), item)
+            self._bring(self._join(self.memory, place, item), place, item)
 
     def _add_new(self, place: int, item: ProcessorInput[Any]) -> None:
         if is_input(item):
             number = self.lease.batch * SLOTS + place
             self.waiting.inputs.append(self.stored.input_row(number, place, item))
             if item.payload is not None:
-                self._bring(number, item)
+                self._bring(number, place, item)
 
-    def _bring(self, number: int, item: ProcessorInput[Any]) -> None:
+    def _bring(self, number: int, place: int, item: ProcessorInput[Any]) -> None:
         if item.payload is None:
             return
-        kept, row = self.kept.get(item.input_id), None
+        kept, row = self.kept.get(place), None
         if kept is not None and not is_refused(kept):  # of what was refused, nothing ran: it has what it brought
             row = self.stored.outcome_row(number, self.lease.run, kept, self.code)
         if row is None:
@@ -153,16 +155,21 @@ class Admission:
         if self.slots is not None:
             self.slots[place] = number
         row, before = self.stored.input_row(number, place, item), row_before(self.journal, number, item.input_id)
+        self.joined = None
         with suppress(JournalDamaged):  # the input is refused for it
-            if (outcome := memory.changed(before, row)) is not None:
-                self.waiting.brought(outcome)
+            self.joined = memory.changed(before, row)
+        if self.joined is not None:
+            self.waiting.brought(self.joined)
         if before != row:
             self.waiting.inputs.append(row)
         return number
 
-    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
-        """A bare input with what an earlier run of its batch knew of it."""
-        return item if self.memory is None or item.payload is not None else self.memory.recall(item)
+    def recall(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+        """A bare input with what an earlier run of its batch knew of it; in a stream, as it joins."""
+        memory, number = self.memory, self.number(place)
+        if memory is None or item.payload is not None or memory.known.get(item.input_id) != number:
+            return item
+        return memory.recall(item, self.joined if self.joined is not None and self.joined.id == number else None)
 
     def remembered(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """``recall`` for whoever has not this journal; not of another input that has the same id."""

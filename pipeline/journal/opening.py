@@ -22,12 +22,12 @@ def recorder_for(
     code: Callable[[], Code],
     items: Items | None,
     given: Iterable[object] | None = (),
-    kept: Mapping[str, Outcome[Any]] = {},
+    kept: Mapping[int, Outcome[Any]] = {},
 ) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
 
     ``InvalidSetting`` when its id is another run's. ``given`` is what ``Past.before`` is asked about; ``kept`` are the
-    outcomes that the run does not touch.
+    outcomes that the run does not touch, by the places of their inputs.
     """
     journal, stored = past.journal, past.stored
     previous = past.before(context.previous_run_id, given) if context.previous_run_id else None

@@ -48,10 +48,10 @@ class Recall:
         self.known.setdefault(input_id, self.next - 1, taken=True)
         return self.next - 1
 
-    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
-        """The input with the payload that it stopped with, or the output that it had."""
+    def recall(self, item: ProcessorInput[Any], row: OutcomeRow | None = None) -> ProcessorInput[Any]:
+        """The input with the payload that it stopped with, or the output that it had; ``row`` is newer than its own."""
         number = self.known.get(item.input_id)
-        return self._recall(item, lambda: None if number is None else self.journal.outcome(number))
+        return self._recall(item, lambda: row or (None if number is None else self.journal.outcome(number)))
 
     def recall_joining(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """``recall`` for an input that has not joined yet, whose data may be other than that in its row."""

@@ -118,9 +118,9 @@ class Recorder:
         """Whether there are earlier runs of this batch."""
         return self.admission.memory is not None
 
-    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+    def recall(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it."""
-        return item if self.admission.memory is None else self.admission.recall(item)
+        return item if self.admission.memory is None else self.admission.recall(place, item)
 
     def remembered(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """``recall`` for a retry by whoever has not this journal."""

@@ -46,7 +46,7 @@ class NoRecorder:
     steps: Checkpoints | None = None
     on_lost: Callable[[], None] | None = None
 
-    def recall(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
+    def recall(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """The input as it is."""
         return item
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import multiprocessing
 import os
@@ -18,6 +19,8 @@ from pipeline import (
     Completed,
     Event,
     ExecutionContext,
+    Failed,
+    NotRun,
     Pipeline,
     Processor,
     ProcessorInput,
@@ -111,6 +114,64 @@ def test_a_changed_input_starts_over(journal: Any) -> None:
     assert again.output == [11]
     assert ran == [("double", 5), ("check", 10)]
     assert processor(journal).resume().output == [11]
+
+
+def outcomes(processor: Any, way: str, given: Any, context: ExecutionContext) -> list[Any]:
+    if way == "stream":
+        return list(processor.stream(given, context))
+
+    async def streamed() -> list[Any]:
+        return [outcome async for outcome in processor.astream(given, context)]
+
+    return asyncio.run(streamed()) if way == "astream" else list(processor.execute(given, context).outcomes)
+
+
+def changed_and_not(value: int) -> list[ProcessorInput[int]]:
+    return [ProcessorInput(input_id="a", data=value), ProcessorInput(input_id="b", data=2)]
+
+
+BY_THE_RULE: dict[Any, tuple[str, Any, list[Any]]] = {
+    "restart": ("run", 11, [("double", 5), ("check", 10)]),
+    "error": ("refuse", "InputChanged", []),
+    "resume": ("skip", 3, []),
+}
+
+
+@pytest.mark.parametrize("way", ["execute", "stream", "astream"])
+@pytest.mark.parametrize("rule", BY_THE_RULE)
+def test_a_changed_input_meets_its_rule_on_every_way_as_the_plan_says(journal: Any, way: str, rule: Any) -> None:
+    action, ends, steps = BY_THE_RULE[rule]
+    first = processor(journal).execute(changed_and_not(1))
+    strict, context = processor(journal, on_input_change=rule), ExecutionContext(previous_run_id=first.run_id)
+    ran.clear()
+
+    plan = strict.plan(changed_and_not(5), context)
+    met = outcomes(strict, way, changed_and_not(5), context)
+
+    assert [item.action for item in plan] == [action, "skip"]
+    assert [getattr(outcome, "output", None) or outcome.exception for outcome in met] == [ends, 5]
+    assert ran == steps
+    assert [item.action for item in strict.plan(runs(journal)[-1])] == [
+        "refuse" if ends == "InputChanged" else "skip",
+        "skip",
+    ]
+
+
+@pytest.mark.parametrize("way", ["execute", "stream", "astream"])
+def test_a_payload_that_was_not_reached_does_not_outlast_that_its_input_changed(journal: Any, way: str) -> None:
+    broken.add(2)
+    waits: Any = replace(inputs(7)[0], payload={"step": "check", "data": 14})
+    first = processor(journal, fail_fast=True).execute([*inputs(1), waits])
+    ran.clear()
+
+    changed = [ProcessorInput(input_id="7", data=8)]
+    context = ExecutionContext(previous_run_id=first.run_id)
+    plan = processor(journal).plan(changed, context)
+
+    assert [type(outcome) for outcome in first.outcomes] == [Failed, NotRun]
+    assert [item.start for item in plan] == ["double"]
+    assert [outcome.output for outcome in outcomes(processor(journal), way, changed, context)] == [17]
+    assert ran == [("double", 8), ("check", 16)]
 
 
 def test_the_plan_says_what_the_resume_then_does(journal: Any) -> None:

@@ -233,6 +233,23 @@ def test_kept_failures_do_not_stop_a_run_and_are_not_told_as_if_they_ran(way: Wa
     assert (second.metrics.failed, second.metrics.steps["check"].failures) == (3, 0)
 
 
+def test_a_success_is_kept_though_another_input_has_its_id_and_is_not_selected(way: Way) -> None:
+    broken.update({2: ValueError("two")})
+    isolating = {"prevalidation": "isolate"}
+    first = way.processor(prevalidation="isolate").execute(
+        [*inputs("1"), ProcessorInput(input_id="in 1", data="5"), *inputs("2")]
+    )
+    ran.clear()
+
+    plan = way.plan(first, isolating, only=Selection(steps="check"))
+    second = way.again(first, isolating, only=Selection(steps="check"))
+
+    assert [item.action for item in plan] == ["skip", "refuse", "run"]
+    assert [type(outcome) for outcome in second.outcomes] == [Skipped, Failed, Failed]
+    assert [failed.step for failed in second.failed] == ["prevalidation", "check"]
+    assert ran == [("check", 2)]
+
+
 def test_names_that_nothing_has_are_refused_with_a_guess(way: Way) -> None:
     first = failing(way)
 
