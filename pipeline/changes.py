@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pipeline import codec
 from pipeline.compose import Pipeline
+from pipeline.model import Completed
 
 Code: TypeAlias = Mapping[str, str | None]
 
@@ -98,6 +100,28 @@ def output_type(pipeline: Pipeline[Any, Any, Any], earlier: Code) -> Any:
     """What the last of the steps that made an output declares that it gives; ``Any`` where other steps made it."""
     place = begins_with(pipeline, earlier)
     return pipeline[place - 1].output_type if place else Any
+
+
+def is_of_others(pipeline: Pipeline[Any, Any, Any], earlier: Code) -> bool:
+    """Whether other steps made an output, so that nothing is known of its type."""
+    return not begins_with(pipeline, earlier)
+
+
+def typed_output(pipeline: Pipeline[Any, Any, Any], done: Completed[Any], registry: codec.Registry | None) -> Any:
+    """An output as what made it declares; ``CodecError`` where plain JSON does not fit that."""
+    if not done.plain:  # it never left memory, or was read by that type
+        return done.output
+    return codec.conform(done.output, output_type(pipeline, done.code), registry=registry)
+
+
+def to_store(
+    pipeline: Pipeline[Any, Any, Any], done: Completed[Any], registry: codec.Registry | None
+) -> tuple[Any, Any]:
+    """An output, and the type to write it by: of none, where it does not fit what is declared, and will be refused."""
+    try:
+        return typed_output(pipeline, done, registry), output_type(pipeline, done.code)
+    except codec.CodecError:
+        return done.output, Any
 
 
 def _changes(pipeline: Pipeline[Any, Any, Any], end: int, earlier: Code, finished: Sequence[str], now: Code) -> Changes:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pipeline.atomicfile import write_whole
-from pipeline.changes import output_type
+from pipeline.changes import is_of_others, output_type, to_store
 from pipeline.codec import CodecError, Registry, decode, encode
 from pipeline.compose import Pipeline
 from pipeline.errors import DeadLettersDamaged
@@ -124,7 +124,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
     def _done(self, done: Completed[Any], problems: list[str]) -> dict[str, Any]:
         """An output that was refused, for a later version that may keep it."""
-        output = self._stored(done.output, output_type(self.pipeline, done.code), problems)
+        output = self._stored(*to_store(self.pipeline, done, self.registry), problems)
         return {"step": ""} if output is UNSET else msgspec.to_builtins(msgspec.structs.replace(done, output=output))
 
     def _declared(self, step: str) -> Any:
@@ -196,9 +196,12 @@ class DeadLetters(msgspec.Struct, frozen=True):
         if again.get("status") != "completed":
             return None
         done = msgspec.convert(again, Completed[Any])
-        output = json.dumps(done.output).encode("ascii")
-        declared = output_type(self.pipeline, done.code)
-        return msgspec.structs.replace(done, output=decode(output, declared, registry=self.registry))
+        written, plain = json.dumps(done.output).encode("ascii"), is_of_others(self.pipeline, done.code)
+        try:
+            output = decode(written, output_type(self.pipeline, done.code), registry=self.registry)
+        except CodecError:  # the run says why it does not fit
+            return msgspec.structs.replace(done, plain=True)
+        return msgspec.structs.replace(done, output=output, plain=plain)
 
     def _entered(self, data: Any, index: int | None) -> Any:
         """What enters the step, as its type; what does not fit stays as it is, and the run says why."""

@@ -68,12 +68,17 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completed(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True, tag_field="status", tag="completed"):
-    """An earlier success, carried by an input so that a retry skips it and keeps its output."""
+    """An earlier success, carried by an input so that a retry skips it and keeps its output.
+
+    ``plain`` says that ``output`` is JSON as it was read where other steps are known than those that made it:
+    a retry reads it by the type that its own steps declare before it keeps it.
+    """
 
     output: T_co
     input_fingerprint: str | None = None
     code: dict[str, str | None] = {}
     run_id: str | None = None
+    plain: bool = False
 
 
 if TYPE_CHECKING:

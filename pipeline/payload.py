@@ -72,7 +72,11 @@ def _read(given: Any, retries: int) -> Payload | Completed[Any]:
     if not completed and "data" not in fields:
         cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
         raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
-    return _made(Completed[Any], fields) if completed else _made(Payload, {"retry_count": retries, **fields})
+    return (
+        _made(Completed[Any], {**fields, "plain": True})
+        if completed
+        else _made(Payload, {"retry_count": retries, **fields})
+    )
 
 
 def _made(kind: Any, fields: dict[str, Any]) -> Payload | Completed[Any]:
@@ -93,7 +97,7 @@ def _is_sound(given: Payload | Completed[Any]) -> bool:
     if not _TEXT.issuperset(map(type, known)) or not _TEXT_OR_NONE.issuperset(map(type, known.values())):
         return False
     if isinstance(given, Completed):
-        return it.run_id is None or isinstance(it.run_id, str)
+        return type(it.plain) is bool and (it.run_id is None or isinstance(it.run_id, str))
     is_told = isinstance(it.step, str) and isinstance(it.exception, str) and isinstance(it.message, str)
     return is_told and type(it.retry_count) is int and type(it.edited) is type(it.checkpoint) is bool
 

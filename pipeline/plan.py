@@ -17,7 +17,16 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from pipeline import codec, fingerprint
-from pipeline.changes import NOT_ITS_OUTPUT, Changes, Code, are, begins_with, since_done, since_stopped
+from pipeline.changes import (
+    NOT_ITS_OUTPUT,
+    Changes,
+    Code,
+    are,
+    begins_with,
+    since_done,
+    since_stopped,
+    typed_output,
+)
 from pipeline.compose import Pipeline
 from pipeline.errors import InvalidSetting, did_you_mean
 from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput
@@ -140,9 +149,20 @@ def _of_completed(
         return decision
     told = "; the input changed since" if input_changed else ""
     told += f"; {changes.of_code}" if changes.rewritten else ""
+    done = _typed(pipeline, done, rules.registry)
     if changes.new:
         return _behind(pipeline, done, rules, changes, told)
     return Skip(done, f"already successful{told}", changes.rewritten)
+
+
+def _typed(pipeline: Pipeline[Any, Any, Any], done: Completed[Any], registry: codec.Registry | None) -> Completed[Any]:
+    """The success with its output as what made it declares."""
+    if not done.plain:
+        return done
+    try:
+        return msgspec.structs.replace(done, output=typed_output(pipeline, done, registry), plain=False)
+    except codec.CodecError as error:
+        raise BadPayload(f"its output is not what its steps declare: {error}") from error
 
 
 def _behind(

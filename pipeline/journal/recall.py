@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pipeline import fingerprint
-from pipeline.changes import output_type
+from pipeline.changes import is_of_others, output_type
 from pipeline.codec import CodecError
 from pipeline.errors import InputsNeeded, JournalDamaged
 from pipeline.journal.index import Index
@@ -160,7 +160,8 @@ class Recall:
         own = None if row.detail is None else read_detail(row.detail, FailureDetail).code
         code = self._code(row.run) if own is None else own
         output = self.stored.decoded(row.data or b"", output_type(self.stored.pipeline, code))
-        return Completed(output=output, input_fingerprint=row.fingerprint, code=code, run_id=run.run_id)
+        plain = is_of_others(self.stored.pipeline, code)
+        return Completed(output=output, input_fingerprint=row.fingerprint, code=code, run_id=run.run_id, plain=plain)
 
     def _run(self, number: int) -> RunRow:
         if number not in self._runs:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from pipeline import codec, fingerprint
-from pipeline.changes import is_same, output_type
+from pipeline.changes import is_same, to_store
 from pipeline.codec import Cipher, CodecError, Registry
 from pipeline.codec.problem import refusal
 from pipeline.compose import Pipeline
@@ -199,8 +199,9 @@ class Stored:
         """The row of what an input brought with it into a run of this ``code``."""
         if isinstance(payload, Completed):
             other = None if is_same(payload.code, code) else write_detail(FailureDetail(code=payload.code))
-            write = None if other is None else self._writer(output_type(self.pipeline, payload.code), self.registry)
-            row = self.output_row(number, run, payload.output, write)
+            output, declared = to_store(self.pipeline, payload, self.registry)
+            write = None if other is None and not payload.plain else self._writer(declared, self.registry)
+            row = self.output_row(number, run, output, write)
             return msgspec.structs.replace(row, fingerprint=payload.input_fingerprint, detail=other)
         detail = FailureDetail(
             exception=payload.exception,

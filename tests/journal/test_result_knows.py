@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from pipeline import Completed, ExecutionContext, Payload, Pipeline, Processor, ProcessorInput, Selection, step
+from pipeline import (
+    Completed,
+    ExecutionContext,
+    Payload,
+    Pipeline,
+    Processor,
+    ProcessorInput,
+    Selection,
+    Skipped,
+    step,
+    to_inputs,
+)
 from pipeline.errors import InvalidEdit, JournalError, RunFailed, RunInterrupted
 from pipeline.journal.recall import Recall
 from pipeline.result import ProcessingResult
@@ -170,6 +183,119 @@ def test_a_refused_input_is_left_as_it_is_recorded(journal: Any) -> None:
     assert [(row.status, row.step, row.data) for row in before] == [
         (row.status, row.step, row.data) for row in journal.outcomes(1)
     ]
+
+
+@step("when")
+def when(text: str) -> date:
+    ran.append(("when", len(text)))
+    return date.fromisoformat(text)
+
+
+@step("later")
+def later(day: date) -> dict[date, tuple[bytes, Decimal]]:
+    return {day: (b"ab", Decimal("1.10"))}
+
+
+@step("between")
+def between(day: date) -> date:
+    return day
+
+
+@step("any of it")
+def any_of_it(value: Any) -> Any:
+    return value
+
+
+DAYS: Any = when >> later
+OUTPUT = {date(2026, 1, 1): (b"ab", Decimal("1.10"))}
+
+
+def as_number(value: Any) -> int:
+    return int(value)
+
+
+def as_what_cannot_be_read(value: Any) -> Path:
+    return cast("Path", value)
+
+
+def of_days(journal: Any = None, pipeline: Any = DAYS, **options: Any) -> Processor[Any]:
+    return Processor(name="p", pipeline=pipeline, journal=journal, **options)
+
+
+def refused_by_other_steps(journal: Any) -> ProcessingResult[Any, Any]:
+    """What a pipeline with a step in between makes of what the journal holds of these steps."""
+    of_days(journal).execute(to_inputs(["2026-01-01"]))
+    ran.clear()
+    result = of_days(journal, when >> between >> later).resume()
+    assert [failed.exception for failed in result.failed] == ["PipelineChanged"]
+    return result
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_a_success_that_other_steps_refused_is_of_its_declared_type_again(journal: Any, with_journal: bool) -> None:
+    result = refused_by_other_steps(journal)
+
+    again = of_days(journal if with_journal else None).retry(result)
+
+    assert again.output == [OUTPUT]
+    assert isinstance(done := again.retry_inputs()[0].payload, Completed)
+    assert (done.output, done.plain) == (OUTPUT, False)
+    assert ran == []
+    assert not with_journal or of_days(journal).resume().output == [OUTPUT]
+
+
+def test_steps_behind_those_that_made_an_output_get_it_as_its_declared_type(journal: Any) -> None:
+    result = refused_by_other_steps(journal)
+
+    longer = of_days(pipeline=when >> later >> any_of_it)
+
+    assert longer.retry(result).output == [OUTPUT]
+    assert ran == []
+
+
+def test_dead_letters_of_a_success_bring_its_declared_type_also_where_it_is_refused_again(
+    journal: Any, tmp_path: Path
+) -> None:
+    stranger = of_days(account_id="other").retry(refused_by_other_steps(journal))
+    stranger.write_failures(tmp_path / "dead.jsonl")
+
+    own = of_days()
+
+    assert stranger.failed[0].step == "prevalidation"
+    assert own.execute(own.read_failures(tmp_path / "dead.jsonl")).output == [OUTPUT]
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_an_output_that_does_not_fit_its_steps_is_refused_until_another_comes(journal: Any, with_journal: bool) -> None:
+    held = journal if with_journal else None
+    items: Any = [ProcessorInput(input_id="x", data="2026-01-01", payload={"status": "completed", "output": "no"})]
+
+    result = of_days(held).execute(items)
+
+    assert "its output is not what its steps declare: $: expected" in result.failed[0].message
+    assert not of_days(held).retry(result).success
+    assert not with_journal or of_days(held).resume().failed[0].step == "resume"
+    assert of_days(held, on_bad_payload="restart").retry(result).output == [OUTPUT]
+
+
+def test_a_success_in_a_dead_letter_that_does_not_fit_any_more_is_refused(tmp_path: Path) -> None:
+    done: Any = processor(None, Pipeline(step("s")(str))).execute(inputs(x=1))
+    processor(None, Pipeline(step("s")(str)), account_id="other").retry(done).write_failures(tmp_path / "dead.jsonl")
+    whole = processor(None, Pipeline(step("s")(as_number)))
+
+    back = whole.read_failures(tmp_path / "dead.jsonl")
+
+    assert "$: expected `int`, got `str`" in whole.execute(back).failed[0].message
+
+
+def test_an_output_that_never_left_memory_need_not_be_readable() -> None:
+    unreadable: Any = Pipeline(step("s")(as_what_cannot_be_read))
+    first = processor(None, unreadable).execute(inputs(x=1))
+
+    again = processor(None, unreadable).retry(first)
+
+    assert again.output == [1]
+    assert isinstance(again.outcomes[0], Skipped)
 
 
 # not reached
