@@ -160,7 +160,7 @@ class Processor(Generic[A, B, R]):
         self, left: Left, only: Only, lift: Lift, joining: Sequence[ProcessorInput[A]] | None = ()
     ) -> ProcessingResult[B, R]:
         again = going_on(left, only, lift, self.pipeline.names)
-        return self._execute(self._begin(left.context, left.inputs, again, joining))
+        return self._execute(self._begin(left.context, left.inputs, again, joining, left.read))
 
     @overload
     def edit(self, of: ProcessingResult[B, R], input_id: str, data: Any) -> ProcessingResult[B, R]: ...
@@ -238,10 +238,12 @@ class Processor(Generic[A, B, R]):
         inputs: Iterable[ProcessorInput[A]] | None = None,
         again: Again = AS_IT_WAS,
         joining: Sequence[ProcessorInput[A]] | None = (),
+        read: Any = None,
     ) -> RunInProgress:
         """A new run, after everything that would make it pointless has been checked.
 
         ``joining`` are the inputs of a stream, where they can be seen before; ``None`` where a result is gone on with.
+        ``read`` is what ``Left`` has of inputs that come from the journal.
         """
         check_context(context)
         if self.runner.crosses_processes:
@@ -253,7 +255,7 @@ class Processor(Generic[A, B, R]):
         if self.settings.journal is not None:
             items = None if inputs is None else run.items
             given = None if joining is None else items or joining
-            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, given, again.kept)
+            run.recorder = recorder_for(self._past(), lineage, self.settings.code, items, given, again.kept, read)
         try:
             run.recorder.on_lost = partial(run.stop, "another process has taken over this run")
             run.begin(self.runner.workers)

@@ -56,12 +56,14 @@ Lift: TypeAlias = bool | str | Collection[str]
 class Left(NamedTuple):
     """What an earlier run left: inputs as a retry takes them, the lineage of the retry, and how each input ended.
 
-    ``outcomes`` is ``None`` where that is not known.
+    ``outcomes`` is ``None`` where that is not known. ``read`` is the run whose inputs these are, as its journal had it
+    when they were read there.
     """
 
     inputs: Sequence[ProcessorInput[Any]]
     context: ExecutionContext
     outcomes: Iterable[Outcome[Any]] | None
+    read: Any = None
 
 
 class Again(msgspec.Struct, frozen=True):

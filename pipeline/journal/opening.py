@@ -23,11 +23,13 @@ def recorder_for(
     items: Items | None,
     given: Iterable[object] | None = (),
     kept: Mapping[int, Outcome[Any]] = {},
+    read: RunRow | None = None,
 ) -> Recorder:
     """The recorder of a new run, which is in the journal already; ``RunOwned`` when another is at work on its batch.
 
     ``InvalidSetting`` when its id is another run's. ``given`` is what ``Past.before`` is asked about; ``kept`` are the
-    outcomes that the run does not touch, by the places of their inputs.
+    outcomes that the run does not touch, by the places of their inputs. ``read`` is the latest run of the batch, as it
+    was when ``items`` were read from there.
     """
     journal, stored = past.journal, past.stored
     previous = past.before(context.previous_run_id, given) if context.previous_run_id else None
@@ -37,7 +39,7 @@ def recorder_for(
     recorder = Recorder(journal, stored, row, detail)
     recorder.admission.kept = kept
     try:
-        recorder.begin(previous, items)
+        recorder.begin(previous, items, read)
     except JournalError as error:
         if _is_used(past, row.run_id, error):
             told = f"run_id={row.run_id!r} is the id of a run in {journal.name} already; give another one, or none"

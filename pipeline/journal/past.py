@@ -40,7 +40,7 @@ class Past:
         """What a run left, the latest unless named; its inputs are bare, and find what they had when they run."""
         earlier = self._run(run_id)
         items = stored_inputs(self.journal, self.stored, earlier)
-        return Left(items, resume_context(earlier), self._outcomes(earlier, items))
+        return Left(items, resume_context(earlier), self._outcomes(earlier, items), earlier)
 
     def _outcomes(self, earlier: RunRow, items: list[ProcessorInput[Any]]) -> Iterator[Outcome[Any]]:
         memory = Recall(self.journal, self.stored, earlier.batch)

@@ -19,7 +19,7 @@ import msgspec
 
 from pipeline.batchstep import is_batched
 from pipeline.compose import Pipeline
-from pipeline.errors import JournalError
+from pipeline.errors import JournalError, RunOwned
 from pipeline.journal.admission import Admission, Items, is_input
 from pipeline.journal.checkpoints import Checkpoints
 from pipeline.journal.heartbeat import HEART, LATE, LATE_S
@@ -66,10 +66,16 @@ class Recorder:
 
     # the beginning
 
-    def begin(self, previous: RunRow | None, items: Items | None) -> None:
-        """Record the run and, for a batch, its inputs, all in one transaction."""
+    def begin(self, previous: RunRow | None, items: Items | None, read: RunRow | None = None) -> None:
+        """Record the run and, for a batch, its inputs, all in one transaction.
+
+        ``RunOwned`` where the inputs were ``read`` from a run of the batch that is not the latest any more, or that
+        went on since: they may be others now.
+        """
 
         def changes(lease: Lease) -> Iterable[Change]:
+            if read is not None and self.journal.latest(lease.batch, lease.run) != read:
+                raise RunOwned(f"another process went on with run {read.run_id} a moment ago; resume again")
             return self.admission.batch(lease, items, joins=previous is not None)
 
         self.lease = self.journal.begin(self.row, previous, changes)

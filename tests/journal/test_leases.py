@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pipeline import ExecutionContext, Processor, ProcessorInput, SqliteJournal, step
+from pipeline import ExecutionContext, Processor, ProcessorInput, Selection, SqliteJournal, step
 from pipeline.errors import JournalError, RunFailed, RunOwned
 from pipeline.journal import MemoryJournal, Past, recorder_for
 from pipeline.journal.owner import LIVE
@@ -63,6 +63,60 @@ def test_inputs_that_another_run_added_a_moment_ago_keep_their_rows(
     batch = late.runs()[0].batch
     assert [row.input_id for row in late.inputs(batch)] == ["input 0", "input 1", "input 2"]
     assert [row.data for row in late.outcomes(batch)] == [b"0", b"100", b"200"]
+
+
+def left_to(others: Store, journal: Any, monkeypatch: pytest.MonkeyPatch, go_on: Callable[[Any], object]) -> None:
+    """When a run begins in the journal, another process has gone on a moment before."""
+    begin = journal.begin
+
+    def after_another(*arguments: Any) -> Any:
+        go_on(processor(others()))
+        return begin(*arguments)
+
+    monkeypatch.setattr(journal, "begin", after_another)
+
+
+@pytest.mark.parametrize("only", [None, Selection(input_ids="input 0")])
+def test_a_resume_does_not_put_its_inputs_over_those_that_another_run_brought_a_moment_ago(
+    shared_store: Store, only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = processor(shared_store()).execute(inputs(0, 1))
+    changed = [ProcessorInput(input_id="input 0", data=7), *inputs(1, 2)]
+    late = shared_store()
+
+    left_to(shared_store, late, monkeypatch, lambda other: other.execute(changed, first.retry_context()))
+    with pytest.raises(RunOwned, match=f"went on with run {first.run_id} a moment ago; resume again"):
+        processor(late).resume(only=only)
+    monkeypatch.undo()
+
+    assert processor(late).resume().output == [700, 100, 200]
+
+
+def test_a_resume_does_not_leave_out_what_a_stream_that_has_just_ended_took_in(
+    shared_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = processor(shared_store()).execute(inputs(0))
+    stream: Any = processor(shared_store()).stream(iter(inputs(0, 1, 2)), first.retry_context())
+    next(stream)
+    late = shared_store()
+
+    left_to(shared_store, late, monkeypatch, lambda _: list(stream))
+    with pytest.raises(RunOwned, match="resume again"):
+        processor(late).resume()
+    monkeypatch.undo()
+
+    assert processor(late).resume().output == [0, 100, 200]
+
+
+def test_a_retry_of_a_result_has_its_own_inputs_whatever_others_did(
+    shared_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = processor(shared_store()).execute(inputs(0, 1))
+    late = shared_store()
+
+    left_to(shared_store, late, monkeypatch, lambda other: other.resume())
+
+    assert processor(late).retry(first).output == [0, 100]
 
 
 # a run that is not its own any more
