@@ -4,18 +4,18 @@
     or the iterator closed
 
 Under an event loop a task of its own consumes the runner, because a cancellation ends whatever it meets: so it meets
-one that only waits for that task.
+one that only waits for that task. Where all tasks are cancelled, that one takes it for the caller's leaving.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from itertools import chain
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from returns.result import Result
 
@@ -27,7 +27,7 @@ from runners import Crash, Runner
 from runners.protocol import check_loop, to_the_end
 
 if TYPE_CHECKING:
-    import asyncio
+    from runners.shielded import ShieldedTask
 
 _LOGGER = logging.getLogger("pipeline")
 
@@ -81,7 +81,7 @@ def take_back(run: RunInProgress, runner: Runner, last: Ended | None, stream: It
 
 async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> None:
     """Let the run keep every arrival; when the caller is cancelled, those of the calls in flight, and no others."""
-    from asyncio import CancelledError, create_task, wait  # 100 ms of import that most runs never need
+    from asyncio import CancelledError, wait  # 100 ms of import that most runs never need
 
     async def keep() -> None:
         async with aclosing(arrivals):
@@ -89,18 +89,18 @@ async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[
                 run.keep(arrival)
 
     check_loop()
-    task = create_task(keep())
+    task = _consuming(run, runner, keep())
     try:
         await wait([task])
     except CancelledError:
-        await _taken_back(run, runner, task, CANCELLED)
+        await _taken_back(run, task, CANCELLED)
         raise
     task.result()
 
 
 async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> AsyncGenerator[Arrival]:
     """Every arrival, each made when it is asked for; those after a consumer has left are recorded all the same."""
-    from asyncio import CancelledError, Queue, Semaphore, create_task
+    from asyncio import CancelledError, Queue, Semaphore
 
     asked, given, has_left = Semaphore(0), Queue[Arrival | None](), False
 
@@ -115,32 +115,51 @@ async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator
         finally:
             given.put_nowait(None)
 
+    def ask_for_all() -> None:
+        nonlocal has_left
+        has_left = True
+        asked.release()
+
     check_loop()
-    task = create_task(give())
+    task = _consuming(run, runner, give(), ask_for_all)
     try:
         asked.release()
         while (arrival := await given.get()) is not None:
             yield arrival
             asked.release()
     except BaseException as error:
-        has_left = True
-        asked.release()
-        await _taken_back(run, runner, task, CANCELLED if isinstance(error, CancelledError) else LEFT)
+        await _taken_back(run, task, CANCELLED if isinstance(error, CancelledError) else LEFT)
         raise
     task.result()
 
 
-async def _taken_back(run: RunInProgress, runner: Runner, task: asyncio.Task[None], reason: str) -> None:
+def _consuming(
+    run: RunInProgress, runner: Runner, work: Coroutine[Any, Any, None], on_leave: Callable[[], None] | None = None
+) -> ShieldedTask:
+    """The task that consumes the runner: when it is cancelled, it takes back what is in flight."""
+    from runners.shielded import ShieldedTask
+
+    def leave() -> None:
+        run.stop(CANCELLED)
+        run.on_leave()
+        if on_leave is not None:
+            on_leave()
+        if runner.ends_calls:
+            task.get_loop().call_later(GRACE_S, task.end)
+
+    task = ShieldedTask(work, leave)
+    return task
+
+
+async def _taken_back(run: RunInProgress, task: ShieldedTask, reason: str) -> None:
     run.stop(reason)
-    run.on_leave()
-    await to_the_end(_ended(task, GRACE_S if runner.ends_calls else None))
+    task.cancel()
+    await to_the_end(_ended(task))
 
 
-async def _ended(task: asyncio.Task[None], grace_s: float | None) -> None:
+async def _ended(task: ShieldedTask) -> None:
     from asyncio import wait
 
-    await wait([task], timeout=grace_s)
-    task.cancel()
     await wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         _LOGGER.warning("a run that was left ended with an error", exc_info=error)

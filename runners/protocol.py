@@ -91,13 +91,15 @@ async def stepped_in_threads(stream: Iterator[T | None]) -> AsyncGenerator[T]:
 
     A ``None`` of it only says that there is nothing yet, so that a cancelled caller need not wait for long.
     """
-    from asyncio import create_task, shield, to_thread  # 100 ms of import that most runs never need
+    from asyncio import shield, to_thread  # 100 ms of import that most runs never need
+
+    from runners.shielded import ShieldedTask
 
     check_loop()
     step = None
     try:
         while True:
-            step = create_task(to_thread(next, stream, _END))
+            step = ShieldedTask(to_thread(next, stream, _END))  # done only when the thread is
             item: Any = await shield(step)
             if item is _END:
                 break
@@ -133,9 +135,11 @@ async def _close(stream: Iterator[Any], step: asyncio.Task[Any] | None) -> None:
 
 async def to_the_end(cleaning: Coroutine[Any, Any, None]) -> None:
     """Await ``cleaning`` however often the caller is cancelled meanwhile; a cancel scope of anyio never stops to."""
-    from asyncio import CancelledError, create_task, wait
+    from asyncio import CancelledError, wait
 
-    task, cancelled = create_task(cleaning), None
+    from runners.shielded import ShieldedTask
+
+    task, cancelled = ShieldedTask(cleaning), None
     while not task.done():
         try:
             await wait([task])

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,14 @@ def recorded(journal: Any, count: int = 50) -> list[int]:
     return [outcome.output for outcome in result.outcomes if isinstance(outcome, Skipped)]
 
 
-async def cancelled(desk: Desk, work: Any) -> None:
+async def cancelled(desk: Desk, work: Any, all_tasks: bool = False) -> None:
     """Cancel ``work`` while calls are in flight, twice, and let them end after that."""
     task = asyncio.ensure_future(work)
     await desk.held()
-    task.cancel()
-    await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.sleep(0.01)
+    for _ in range(2):
+        for each in asyncio.all_tasks() - {asyncio.current_task()} if all_tasks else {task}:
+            each.cancel()
+        await asyncio.sleep(0.01)
     desk.let_go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -90,16 +90,57 @@ async def all_of(processor: Processor[Any, Any, Any], count: int = 50) -> None:
 @pytest.mark.parametrize("make", WAIT.values(), ids=WAIT)
 @pytest.mark.parametrize("durability", ["input", "step"])
 @pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("all_tasks", [False, True])
 def test_a_cancelled_task_records_what_was_in_flight_and_begins_nothing_more(
-    make: Callable[[], Runner], durability: Any, streams: bool
+    make: Callable[[], Runner], durability: Any, streams: bool, all_tasks: bool
 ) -> None:
     desk, journal = Desk(), MemoryJournal(durability=durability)
     processor = desk.on(make(), journal)
+    work = all_of(processor) if streams else processor.aexecute(to_inputs(range(50)), FIRST)
 
-    asyncio.run(cancelled(desk, all_of(processor) if streams else processor.aexecute(to_inputs(range(50)), FIRST)))
+    asyncio.run(cancelled(desk, work, all_tasks))
 
     assert len(desk.begun) <= 4 + 2 * processor.runner.workers
     assert recorded(journal) == sorted(desk.finished) == sorted(desk.begun)
+
+
+@pytest.mark.parametrize("make", WAIT.values(), ids=WAIT)
+@pytest.mark.parametrize("how", ["background", "body", "break"])
+def test_a_run_that_outlives_the_program_records_what_was_in_flight(make: Callable[[], Runner], how: str) -> None:
+    desk, journal = Desk(), MemoryJournal()
+    processor = desk.on(make(), journal)
+
+    async def main() -> None:
+        sleeper = asyncio.create_task(asyncio.sleep(3600))
+        sleeper.add_done_callback(lambda _: desk.let_go.set())
+        if how == "background":
+            run = asyncio.ensure_future(processor.aexecute(to_inputs(range(50)), FIRST))
+            await desk.held()
+            assert not run.done()
+        else:
+            async for _ in processor.astream(to_inputs(range(50)), FIRST):
+                if how == "break":
+                    break
+                raise LookupError("a mistake in the body")
+
+    with pytest.raises(LookupError) if how == "body" else nullcontext():
+        asyncio.run(main())
+
+    assert recorded(journal) == sorted(desk.finished) == sorted(desk.begun)
+    assert len(desk.begun) < 50
+
+
+def test_the_workers_of_a_run_end_with_it_where_all_tasks_are_cancelled() -> None:
+    hangs = faults.Faulty(faults.hang, frozenset(range(1, 20)))
+    processor = Processor(pipeline=step("hang")(hangs), runner=ProcessRunner(2), journal=MemoryJournal())
+
+    async def main() -> None:
+        async for _ in processor.astream(to_inputs(range(20))):
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+    with nothing_left_behind(), pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
 
 
 def note(number: int, path: str) -> int:
