@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -57,7 +61,7 @@ class Supply:
         if in_a_hurry:
             _end_now(executor)
         else:
-            executor.shutdown()
+            _shut_down(executor)
 
 
 def is_thread_pool(source: Source) -> bool:
@@ -122,6 +126,22 @@ def _is_partial(source: Any) -> bool:
     return isinstance(source, partial)
 
 
+# Those whose workers are being waited for. An interpreter that ends all the same must not wait for them again.
+_closing: list[Executor] = []
+
+
+def _shut_down(executor: Executor) -> None:
+    """Wait for its workers; but not if a signal breaks that off, for they may be on what never ends."""
+    _closing.append(executor)
+    try:
+        executor.shutdown()
+    except (KeyboardInterrupt, SystemExit):
+        _end_now(executor)
+        raise
+    finally:
+        _closing.remove(executor)
+
+
 def _end_now(executor: Executor) -> None:
     """Kill the workers of a process pool, for which it has no method before Python 3.14.
 
@@ -129,8 +149,41 @@ def _end_now(executor: Executor) -> None:
     """
     processes: dict[int, Any] = getattr(executor, "_processes", None) or {}
     thread: threading.Thread | None = getattr(executor, "_executor_manager_thread", None)
+    _replace_cancelled(executor)
     for process in list(processes.values()):
-        process.kill()
+        _kill(process)
     executor.shutdown(wait=False)
     if thread is not None and thread.is_alive() and processes:
         thread.join(TIDY_S)
+
+
+def _replace_cancelled(executor: Executor) -> None:
+    """Until Python 3.12 the thread of a pool whose workers are killed trips over a future that was cancelled."""
+    pending: dict[int, Any] = getattr(executor, "_pending_work_items", None) or {}
+    for item in list(pending.values()):
+        if item.future.cancelled():
+            item.future = _Unwanted()
+
+
+class _Unwanted(Future[Any]):
+    """Nobody waits for it, and its call does not begin."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return False
+
+
+def _kill(process: Any) -> None:
+    try:
+        process.kill()
+    except AttributeError:  # one of loky's, which can only be asked to end
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+@atexit.register
+def _end_those_that_close() -> None:
+    for executor in list(_closing):
+        _end_now(executor)
+
+
+os.register_at_fork(after_in_child=_closing.clear)

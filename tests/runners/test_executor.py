@@ -22,7 +22,7 @@ import loky
 import pytest
 from returns.result import Success
 
-from runners import ExecutorRunner, RunnerError
+from runners import ExecutorRunner, RunnerError, supply
 from runners.window import MAX_WINDOW
 from tests.runners import faults
 from tests.runners.faults import Faulty
@@ -469,6 +469,51 @@ def test_ctrl_c_ends_the_workers_of_an_executor_that_the_runner_made(tmp_path: P
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert wait_until(lambda: not any(map(is_alive, family)), 10.0)
+
+
+class BrokenOff(ProcessPoolExecutor):
+    """A signal's handler raises while its workers are waited for."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if wait:
+            raise KeyboardInterrupt
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+class BrokenOffLoky(loky.process_executor.ProcessPoolExecutor):  # type: ignore[misc]
+    """The same of loky's."""
+
+    def shutdown(self, wait: bool = True, **settings: Any) -> None:
+        if wait:
+            raise KeyboardInterrupt
+        super().shutdown(wait, **settings)
+
+
+@pytest.mark.parametrize("make", [BrokenOff, BrokenOffLoky])
+def test_ctrl_c_while_a_stream_is_being_closed_ends_workers_that_hang(make: Any) -> None:
+    made: list[Any] = []
+    runner = ExecutorRunner(lambda: made.append(make(2)) or made[0], max_workers=2, crosses_processes=True)
+    stream: Any = runner.stream(Faulty(faults.hang), INPUTS)
+    next(stream)
+    workers = list(made[0]._processes)
+
+    with pytest.raises(KeyboardInterrupt):
+        stream.close()
+
+    assert wait_until(lambda: not any(map(is_alive, workers)), 10.0)
+
+
+def test_python_may_end_while_a_thread_waits_for_workers_that_hang() -> None:
+    stream: Any = ExecutorRunner(POOLS["fork"]).stream(Faulty(faults.hang), INPUTS)
+    next(stream)
+    closing = threading.Thread(target=stream.close, daemon=True)
+    closing.start()
+    assert wait_until(lambda: bool(supply._closing), 10.0)
+
+    supply._end_those_that_close()
+    closing.join(10.0)
+
+    assert not closing.is_alive()
 
 
 def at_work(parent: int) -> set[int]:
