@@ -21,17 +21,18 @@ class Verdict(NamedTuple):
     """What the worker had and has not delivered, without the culprit, in order."""
 
 
-def judge(chunks: Sequence[Chunk], position: int, phase: float) -> Verdict:
+def judge(chunks: Sequence[Chunk], position: int, phase: float, *, was_ready: bool = True) -> Verdict:
     """``chunks`` is what the worker still had; ``position`` and ``phase`` are its slot's last words.
 
     An input in progress is to blame. While several results were on their way it could be any of them:
     those run again, each alone. Where nothing was in progress, nobody is to blame, nor where it left by itself.
+    A worker that was never ready has not seen an input: its death counts against none, but against starting.
     """
     if not chunks or phase == LEAVING:
         return Verdict(None, list(chunks))
     current, waiting = chunks[0], list(chunks[1:])
     if phase not in (RUNNING, SENDING) or not current.first <= position < current.end:
-        return _without_culprit(current, waiting)
+        return _without_culprit(current, waiting) if was_ready else Verdict(None, list(chunks))
     rest = current.cut(position + 1, current.end)
     if phase == SENDING and position > current.first:
         return Verdict(None, [*_one_by_one(current, position + 1), rest, *waiting])

@@ -177,7 +177,7 @@ class Stream:
             phase = WAITING  # we killed it for an input that ended in time after all: nobody is to blame
         how = self.team.bury(member)
         _LOGGER.debug("worker %d ended: %s", member.pid, how, extra={"worker_pid": member.pid})
-        verdict = blame.judge(chunks, position, phase)
+        verdict = blame.judge(chunks, position, phase, was_ready=member.ready)
         self.feed.give_back(verdict.again)
         if verdict.culprit is None:
             return

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from runners import ExecutorRunner, ProcessRunner, RunnerError
+from tests.runners import faults
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,24 @@ def test_no_input_is_blamed_for_pools_whose_workers_cannot_begin() -> None:
 
     with pytest.raises(RunnerError, match="workers die before they begin"):
         list(runner.stream(abs, range(40)))
+
+
+class Unloadable:
+    """Whoever loads it is killed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return faults.kill_itself, ()
+
+    def __call__(self, number: int) -> int:
+        return number
+
+
+def test_no_input_is_blamed_for_workers_that_are_killed_as_they_load_the_function() -> None:
+    ended: list[Any] = []
+
+    with pytest.raises(RunnerError, match="workers end before they can start"):
+        ended.extend(ProcessRunner(2, "fork").stream(Unloadable(), range(5)))
+    assert ended == []
 
 
 def test_inputs_that_all_kill_their_worker_are_all_blamed() -> None:

@@ -70,6 +70,17 @@ def test_deaths_without_a_culprit_end_in_an_answer() -> None:
     assert judge(alone, -1, WAITING).culprit == 10
 
 
+def test_deaths_before_a_worker_was_ready_count_against_no_input() -> None:
+    chunks = [chunk_of(10, 1), chunk_of(11, 1)]
+    for _ in range(2 * MAX_DEATHS):
+        verdict = judge(chunks, -1, WAITING, was_ready=False)
+        chunks = verdict.again
+
+        assert verdict.culprit is None
+    assert [(chunk.first, chunk.end, chunk.deaths) for chunk in chunks] == [(10, 11, 0), (11, 12, 0)]
+    assert judge(chunks, 10, RUNNING, was_ready=False).culprit == 10
+
+
 def test_a_worker_without_chunks_dies_unnoticed() -> None:
     assert judge([], 3, RUNNING) == (None, [])
 
