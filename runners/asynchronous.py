@@ -266,7 +266,7 @@ class _LoopThread:
         if self._pid != os.getpid():
             return
         with self._lock:
-            self._holders -= 1
+            self._holders = max(0, self._holders - 1)  # a forked child may leave what its parent entered
             if self._holders or self._loop is None or self._thread is None:
                 return
             loop, thread, daemons = self._loop, self._thread, self._daemons

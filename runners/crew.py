@@ -56,6 +56,8 @@ class Crew:
         if self._pid != os.getpid():
             return
         with self._lock:
+            if not self._holders:  # it was entered in the parent
+                return
             self._holders -= 1
             leaving = {} if self._holders else self._threads
             if leaving:

@@ -16,6 +16,9 @@ from runners.parcel import Wire
 
 Loss: TypeAlias = Literal["own", "shared", "final", "cancelled"]
 
+MAX_LOSSES_IN_VAIN = 3
+"""So many losses of the fleet with nothing in flight, one after the other, and it is given up."""
+
 
 class FleetLost(Exception):
     """``submit`` cannot send: the workers are gone, and there may be others at the next try."""
@@ -56,6 +59,26 @@ class Fleet(Protocol):
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         """The stream ends: let go of everything, ``futures`` being those that are not done."""
         ...
+
+
+def a_worker_begins(fleet: Fleet) -> bool:
+    """Whether a worker answers that has no input to die on; ``RunnerError`` where one after the other dies.
+
+    Asked before an input is blamed and no worker has ever answered.
+    """
+    lost: Exception = FleetLost()
+    for _ in range(MAX_LOSSES_IN_VAIN):
+        try:
+            fleet.submit([], 0.0).result()
+        except RunnerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what it means is the fleet's to say
+            lost = error
+            if not isinstance(error, FleetLost) and fleet.judge(error) != "shared":
+                return False
+        else:
+            return True
+    raise RunnerError(f"workers die before they begin: {message_of(lost)}") from lost
 
 
 def crash_of_loss(loss: Loss, error: BaseException) -> Crash:

@@ -40,8 +40,12 @@ class Lease(Generic[T]):
             return self._open[0]
 
     def leave(self) -> None:
-        """The last one to leave closes it."""
+        """The last one to leave closes it; a forked child that entered in its parent closes nothing."""
+        if self._pid != os.getpid():
+            return
         with self._lock:
+            if not self._holders:  # it was entered in the parent
+                return
             self._holders -= 1
             if not self._holders:
                 self._close(self._open.pop())

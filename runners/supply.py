@@ -182,7 +182,7 @@ def _kill(process: Any) -> None:
 
 @atexit.register
 def _end_those_that_close() -> None:
-    for executor in list(_closing):
+    for executor in _closing:
         _end_now(executor)
 
 

@@ -15,15 +15,17 @@ Whose fault is a death? An executor says only that a worker died, not on which i
 the loss is known to be        then
 =============================  ==================================================================
 this chunk's alone             one input: blamed. Several: each goes on its own
-of all that is in flight       one input in flight: blamed. Else they are *suspects*: when nothing
-                               else is in flight, each chunk runs alone, and one that is lost then
-                               runs input by input, until the guilty one is blamed
+of all that is in flight       one input in flight: blamed, if a worker has answered before.
+                               Else they are *suspects*: when nothing else is in flight, each chunk
+                               runs alone, and one that is lost then runs input by input, until the
+                               guilty one is blamed
 final                          everything in flight is blamed, and the stream raises
 =============================  ==================================================================
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -35,7 +37,7 @@ from returns.result import Failure, Result
 
 from runners.crash import Crash
 from runners.errors import RunnerError, tells_to_end
-from runners.fleet import Fleet, FleetLost, Future, Loss, crash_of_loss, hint_of
+from runners.fleet import MAX_LOSSES_IN_VAIN, Fleet, FleetLost, Future, Loss, a_worker_begins, crash_of_loss, hint_of
 from runners.message import message_of
 from runners.parcel import Begun, NotLoaded, Report, described, is_sealed
 from runners.streaming import NOTICE_S
@@ -47,8 +49,6 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_WINDOW_BYTES = 1 << 26
 PULL_S = 0.005
 """A chunk is sent when pulling it took so long, in seconds, however small it is."""
-MAX_LOSSES_IN_VAIN = 3
-"""So many losses of the fleet with nothing in flight, one after the other, and it is given up."""
 
 Ended: TypeAlias = "tuple[int, Result[Any, Crash]]"
 
@@ -85,6 +85,7 @@ class Window(AbstractContextManager["Window"]):
         self.again: deque[Chunk] = deque()
         self.suspects: deque[Chunk] = deque()
         self.unsent: list[Ended] = []
+        self.process: int = os.getpid()
 
     def results(self, every_s: float | None = None) -> Iterator[Any]:
         """Every input as it ends; then raises what the iterable raised.
@@ -107,7 +108,9 @@ class Window(AbstractContextManager["Window"]):
             raise self.error
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        self.fleet.release([future for _, future in self.in_flight.values()], in_a_hurry=tells_to_end(kind))
+        """Let go of the workers; in a forked copy of the process they are the parent's."""
+        if self.process == os.getpid():
+            self.fleet.release([future for _, future in self.in_flight.values()], in_a_hurry=tells_to_end(kind))
 
     # ---- out ----
 
@@ -251,9 +254,12 @@ class Window(AbstractContextManager["Window"]):
         if loss == "final":
             self._give_up(self.fleet.gone(error))
         certain = loss in ("final", "cancelled") or (len(chunk.items) == 1 and (loss == "own" or self._only(chunk)))
+        if certain and loss == "shared" and not self.has_heard:
+            self.has_heard = a_worker_begins(self.fleet)
+            if self.has_heard:  # the one that died may not have begun with this input: it goes once more, alone
+                self.suspects.appendleft(chunk._replace(alone=True))
+                return []
         if certain:
-            if loss == "shared" and not self.has_heard:
-                self._check_that_workers_begin()
             self._release_siblings(chunk)
             return [(position, Failure(crash_of_loss(loss, error))) for position, _ in chunk.items]
         if loss == "own":
@@ -261,23 +267,6 @@ class Window(AbstractContextManager["Window"]):
         else:
             self.suspects.append(chunk._replace(narrowed=chunk.alone))
         return []
-
-    def _check_that_workers_begin(self) -> None:
-        """Before an input is blamed and no worker has ever answered: does one answer that has no input to die on?"""
-        lost: Exception = FleetLost()
-        for _ in range(MAX_LOSSES_IN_VAIN):
-            try:
-                self.fleet.submit([], 0.0).result()
-            except RunnerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - what it means is the fleet's to say
-                lost = error
-                if not isinstance(error, FleetLost) and self.fleet.judge(error) != "shared":
-                    return
-            else:
-                self.has_heard = True
-                return
-        raise RunnerError(f"workers die before they begin: {message_of(lost)}") from lost
 
     def _give_up(self, error: RunnerError) -> None:
         self.error = self.error or error

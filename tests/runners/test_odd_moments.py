@@ -207,10 +207,90 @@ with {name}(2) as runner:
 
 @pytest.mark.parametrize("name", ["ThreadRunner", "ProcessRunner", "AsyncRunner"])
 def test_a_runner_that_is_held_open_works_in_a_forked_child_too(name: str) -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HELD.format(name=name)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert what_forks(HELD.format(name=name)) == "0 [3]\n"
 
-    assert (done.stdout, done.stderr) == ("0 [3]\n", "")
+
+LEFT = """
+import os, signal, threading
+from runners import {name}
+{define} who(number):
+    return threading.current_thread()
+with {name}(1) as runner:
+    runner.run(who, [1])
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        runner.run(who, [1])
+if child == 0:
+    with runner:
+        first, second = runner.run(who, [1]), runner.run(who, [1])
+    os._exit(0 if first == second else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.parametrize(("name", "define"), [("ThreadRunner", "def"), ("AsyncRunner", "async def")])
+def test_a_forked_child_may_leave_what_its_parent_entered_and_enter_again(name: str, define: str) -> None:
+    assert what_forks(LEFT.format(name=name, define=define)) == "0\n"
+
+
+HALF_READ = """
+import os, signal, threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from runners import ExecutorRunner
+go_on = threading.Event()
+def work(number):
+    return go_on.wait() if number else number
+with ExecutorRunner(partial(ThreadPoolExecutor, 2)) as runner:
+    stream = runner.stream(work, range(10))
+    next(stream)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        stream.close()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    go_on.set()
+    print(status, len(list(stream)))
+"""
+
+
+def test_a_forked_child_closes_its_copy_of_a_stream_without_waiting_for_its_parents_workers() -> None:
+    assert what_forks(HALF_READ) == "0 9\n"
+
+
+LEASED = """
+import os, signal
+from runners.lease import Lease
+closed = []
+lease = Lease(closed.append)
+lease.enter(lambda: "the parent's")
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    lease.leave()
+    before = list(closed)
+    lease.enter(lambda: "the child's")
+    lease.leave()
+    lease.leave()
+    os._exit(0 if (before, closed) == ([], ["the child's"]) else 1)
+print(os.waitpid(child, 0)[1])
+lease.leave()
+print(closed)
+"""
+
+
+def test_a_forked_child_does_not_close_what_its_parent_opened() -> None:
+    assert what_forks(LEASED) == """0\n["the parent's"]\n"""
+
+
+def what_forks(program: str) -> str:
+    """What it prints; it prints no error."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    return done.stdout
 
 
 def run_in_a_daemon(_: int) -> str:
