@@ -503,19 +503,20 @@ class BrokenOff(ProcessPoolExecutor):
 class BrokenOffLoky(loky.process_executor.ProcessPoolExecutor):  # type: ignore[misc]
     """The same of loky's."""
 
-    def shutdown(self, wait: bool = True, **settings: Any) -> None:
+    def shutdown(self, wait: bool = True, kill_workers: bool = False) -> None:
         if wait:
             raise KeyboardInterrupt
-        super().shutdown(wait, **settings)
+        super().shutdown(wait, kill_workers)
 
 
 @pytest.mark.parametrize("make", [BrokenOff, BrokenOffLoky])
 def test_ctrl_c_while_a_stream_is_being_closed_ends_workers_that_hang(make: Any) -> None:
-    made: list[Any] = []
-    runner = ExecutorRunner(lambda: made.append(make(2)) or made[0], max_workers=2, crosses_processes=True)
-    stream: Any = runner.stream(Faulty(faults.hang), INPUTS)
+    pool = make(2)
+    stream: Any = ExecutorRunner(lambda: pool, max_workers=2, crosses_processes=True).stream(
+        Faulty(faults.hang), INPUTS
+    )
     next(stream)
-    workers = list(made[0]._processes)
+    workers = list(pool._processes)
 
     with pytest.raises(KeyboardInterrupt):
         stream.close()
