@@ -123,9 +123,13 @@ class DeadLetters(msgspec.Struct, frozen=True):
         return {**brought.as_document(), "data": data}, plain
 
     def _done(self, done: Completed[Any], problems: list[str]) -> dict[str, Any]:
-        """An output that was refused, for a later version that may keep it."""
+        """An output that was refused, for a later version that may keep it; without it, the input is refused again."""
         output = self._stored(*to_store(self.pipeline, done, self.registry), problems)
-        return {"step": ""} if output is UNSET else msgspec.to_builtins(msgspec.structs.replace(done, output=output))
+        if output is not UNSET:
+            return {**msgspec.to_builtins(msgspec.structs.replace(done, output=output))}
+        told = f"the output that it had is not in the dead letter ({problems[-1]})"
+        cure = "give it again, or choose on_bad_payload='restart'"
+        return {"step": REFUSED, "exception": BadPayload.__name__, "message": f"{told}; {cure}"}
 
     def _declared(self, step: str) -> Any:
         """The type of what enters a step, the first one where none has begun; anything, where there is no such step."""

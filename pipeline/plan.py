@@ -200,9 +200,16 @@ def _of_payload(
     return Run(index, value, f"{reason}; {changes}" if changes.steps else reason, payload, changes.steps)
 
 
-def check_fits(pipeline: Pipeline[Any, Any, Any], payload: Payload, registry: codec.Registry | None) -> None:
-    """``BadPayload`` where the pipeline has no such step, or the step does not take the payload's data."""
-    if payload.step and payload.step not in STARTS_ANEW:
+def check_fits(
+    pipeline: Pipeline[Any, Any, Any], payload: Payload | Completed[Any], registry: codec.Registry | None
+) -> None:
+    """``BadPayload`` where the pipeline has no such step or output, or the data is not of the type declared for it."""
+    if isinstance(payload, Completed):
+        if begins_with(pipeline, payload.code) is None:
+            told = "it succeeded under other steps, and its output could not be stored"
+            raise BadPayload(f"{told}; give it again, or choose on_bad_payload='restart'")
+        _typed(pipeline, payload, registry)
+    elif payload.step and payload.step not in STARTS_ANEW:
         _value_at(pipeline, _place_of(pipeline, payload), payload, registry)
 
 

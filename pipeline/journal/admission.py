@@ -14,7 +14,7 @@ from pipeline.journal.recall import Recall, row_before
 from pipeline.journal.records import SLOTS, OutcomeRow
 from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
-from pipeline.model import Outcome, Payload, ProcessorInput
+from pipeline.model import Outcome, ProcessorInput
 from pipeline.payload import STARTS_ANEW, BadPayload, is_refused, read_payload, refused
 from pipeline.plan import check_fits
 
@@ -115,7 +115,7 @@ class Admission:
         try:
             payload = read_payload(item.payload, self.retries)
             row = self.stored.given_row(number, self.lease.run, payload, self.code)
-            if row.problem is not None and isinstance(payload, Payload):  # of no step's type, so it will be refused
+            if row.problem is not None:  # where it is of no step's type, it will be refused
                 check_fits(self.stored.pipeline, payload, self.stored.registry)
         except BadPayload as problem:
             if self._is_recorded(number):

@@ -244,6 +244,21 @@ def test_a_success_that_other_steps_refused_is_of_its_declared_type_again(journa
     assert not with_journal or of_days(journal).resume().output == [OUTPUT]
 
 
+def test_a_success_of_other_steps_that_cannot_be_stored_is_refused_until_another_comes(journal: Any) -> None:
+    done = of_days().execute(to_inputs(["2026-01-01"]))
+    ran.clear()
+    other = of_days(journal, when >> between >> later)
+
+    refused = other.retry(done)
+    again = [of_days(journal).resume(), other.resume()]
+
+    assert [result.failed[0].exception for result in (refused, *again)] == ["PipelineChanged", *["BadPayload"] * 2]
+    assert all("its output could not be stored" in result.failed[0].message for result in again)
+    assert ran == []
+    assert of_days(journal).retry(refused).output == of_days(journal).resume().output == [OUTPUT]
+    assert of_days(journal, on_bad_payload="restart").retry(again[0]).success
+
+
 def test_steps_behind_those_that_made_an_output_get_it_as_its_declared_type(journal: Any) -> None:
     result = refused_by_other_steps(journal)
 

@@ -414,13 +414,28 @@ def test_a_success_that_was_refused_comes_back_as_its_step_declares_it(dead: Pat
     assert Processor(pipeline=parse >> convert_all).execute([again]).output == [Decimal("10.10")]
 
 
-def test_a_success_that_was_refused_and_cannot_be_stored_starts_over(dead: Path) -> None:
-    done: Any = Processor(pipeline=Pipeline(parse)).execute(to_inputs(TEXTS[:1]))
-    other = Processor(pipeline=Pipeline(step("other")(str.upper)))
-    other.retry(done).write_failures(dead)
+def test_a_success_that_was_refused_and_cannot_be_stored_is_refused_again(dead: Path) -> None:
+    own = Processor(pipeline=Pipeline(parse))
+    other: Any = Processor(pipeline=Pipeline(step("other")(str.upper)))
+    other.retry(own.execute(to_inputs(TEXTS[:1]))).write_failures(dead)
 
-    assert [one.payload for one in other.read_failures(dead)] == [None]
-    assert "problem" in lines_of(dead)[0]["retry"]
+    for processor in (own, other):
+        again = processor.execute(processor.read_failures(dead))
+        again.write_failures(dead)
+
+        assert again.failed[0].exception == "BadPayload"
+        assert "the output that it had is not in the dead letter ($" in again.failed[0].message
+    assert Processor(pipeline=Pipeline(parse), on_bad_payload="restart").execute(own.read_failures(dead)).success
+
+
+def test_a_line_whose_success_could_not_be_stored_can_be_given_a_payload(dead: Path) -> None:
+    whole = Processor(pipeline=parse >> convert_all)
+    other: Any = Processor(pipeline=Pipeline(step("other")(str.upper)))
+    other.retry(Processor(pipeline=Pipeline(parse)).execute(to_inputs(TEXTS[:1]))).write_failures(dead)
+
+    edit(dead, step="conversion", data={"day": "2026-11-24", "amount": "1", "currency": "USD"})
+
+    assert whole.execute(whole.read_failures(dead)).output == [Decimal("0.5")]
 
 
 COPIES: list[Callable[[Any], Any]] = [lambda it: pickle.loads(pickle.dumps(it)), lambda it: msgspec.structs.replace(it)]
