@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
-from pipeline.journal.recall import Recall, row_before
-from pipeline.journal.records import SLOTS, OutcomeRow
+from pipeline.journal.recall import Recall, doubt, input_rows, row_before, stands_in
+from pipeline.journal.records import SLOTS, InputRow, OutcomeRow
 from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
 from pipeline.model import Outcome, ProcessorInput
@@ -43,6 +43,7 @@ class Admission:
         self.slots: dict[int, int] | None = None
         self.kept: Mapping[int, Outcome[Any]] = {}
         self.joined: OutcomeRow | None = None
+        self.is_stream: bool = False
 
     def number(self, place: int) -> int:
         """The number of the rows of the input at a place."""
@@ -56,7 +57,7 @@ class Admission:
 
     def batch(self, lease: Lease, items: Items | None, *, joins: bool) -> Iterator[Change]:
         """The rows of all inputs of a batch, which may join those of earlier runs; of a stream, none are known yet."""
-        self.lease = lease
+        self.lease, self.is_stream = lease, items is None
         if joins:
             self.memory = Recall(self.journal, self.stored, lease.batch, lease.run)
             self.slots = {}
@@ -69,21 +70,29 @@ class Admission:
                 add(place, item)
             yield self.waiting.taken()
         if self.memory is not None:
-            yield self._without(items)
+            yield self._without(items, self.memory)
 
-    def _without(self, items: Items) -> Change:
-        """The inputs of earlier runs that this one does not have lose their places."""
-        here = set((self.slots or {}).values())
-        try:
-            gone = [
-                row for row in self.journal.inputs(self.lease.batch) if row.place is not None and row.id not in here
-            ]
-        except JournalDamaged:
-            rows = [
-                row_before(self.journal, *ids) for ids in self.journal.input_ids(self.lease.batch) if ids[0] not in here
-            ]
-            gone = [row for row in rows if row is not None and row.place is not None]
-        return Change(inputs=[replace(row, place=None) for row in gone])
+    def _without(self, items: Items, memory: Recall) -> Change:
+        """The inputs of earlier runs that this one does not have lose their places.
+
+        Where the id of one cannot be trusted, those that seem new are refused: it may be one of them.
+        """
+        slots = self.slots or {}
+        here = set(slots.values())
+        left = input_rows(
+            self.journal, self.lease.batch, lambda row: row.id not in here and (row.place is not None or stands_in(row))
+        )
+        told, refusals = doubt(self.journal, left), list[OutcomeRow]()
+        if told is not None:
+            new = [(number, items[place]) for place, number in slots.items() if number >= memory.first_new]
+            refusals = [row for number, item in new if (row := self._refusal(number, item, told)) is not None]
+        return Change(inputs=[replace(row, place=None) for row in left if row.place is not None], outcomes=refusals)
+
+    def _refusal(self, number: int, item: ProcessorInput[Any], told: str) -> OutcomeRow | None:
+        """The row of an input that each resume refuses, until it brings what it is to go on with."""
+        if item.payload is not None:
+            return None
+        return self.stored.outcome_row(number, self.lease.run, refused(item, told, BadPayload.__name__), self.code)
 
     def add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
@@ -120,9 +129,7 @@ class Admission:
         except BadPayload as problem:
             if self._is_recorded(number):
                 return None
-            nothing = replace(item, payload=None)  # each resume is told, until it brings another
-            refusal = refused(nothing, str(problem), BadPayload.__name__)
-            return self.stored.outcome_row(number, self.lease.run, refusal, self.code)
+            return self._refusal(number, replace(item, payload=None), str(problem))
         return None if row.problem is not None and self._has_output(number) else row
 
     def _has_output(self, number: int) -> bool:
@@ -154,15 +161,31 @@ class Admission:
         number = memory.take(item.input_id, self.lease.batch)
         if self.slots is not None:
             self.slots[place] = number
-        row, before = self.stored.input_row(number, place, item), row_before(self.journal, number, item.input_id)
-        self.joined = None
-        with suppress(JournalDamaged):  # the input is refused for it
-            self.joined = memory.changed(before, row)
+        before = row_before(self.journal, number, item.input_id)
+        row = self.stored.input_row(number, self._place(number, before) if self.is_stream else place, item)
+        self.joined = self._going_on(memory, before, row, item)
         if self.joined is not None:
             self.waiting.brought(self.joined)
         if before != row:
             self.waiting.inputs.append(row)
         return number
+
+    def _place(self, number: int, before: InputRow | None) -> int:
+        """Where an input of a stream is in a later resume: where it was, and what is new behind all others."""
+        if before is None or before.place is None or stands_in(before):
+            return number - self.lease.batch * SLOTS
+        return before.place
+
+    def _going_on(
+        self, memory: Recall, before: InputRow | None, row: InputRow, item: ProcessorInput[Any]
+    ) -> OutcomeRow | None:
+        """What the input goes on with, where that is not what is recorded."""
+        if before is None and self.is_stream:
+            told = memory.doubt()
+            return None if told is None else self._refusal(row.id, item, told)
+        with suppress(JournalDamaged):  # the input is refused for it
+            return memory.changed(before, row)
+        return None
 
     def recall(self, place: int, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """A bare input with what an earlier run of its batch knew of it; in a stream, as it joins."""

@@ -20,6 +20,9 @@ class Index:
     (7, 7, 7, None)
     >>> rows.take("a"), rows.take("a"), rows.take("b")
     (7, None, None)
+    >>> rows.put("a", 8)
+    >>> rows.get("a"), rows.is_taken("a"), rows.is_taken("b")
+    (8, True, False)
     """
 
     def __init__(self) -> None:
@@ -50,6 +53,10 @@ class Index:
             self._grow()
         return number
 
+    def put(self, name: str, number: int) -> None:
+        """Give a name that has a number another one."""
+        self._numbers[self._table[self._slot(_hash(name))] - 1] = number
+
     def take(self, name: str) -> int | None:
         """The number of a name, once."""
         place = self._table[self._slot(_hash(name))]
@@ -57,6 +64,11 @@ class Index:
             return None
         self._taken[place - 1] = True
         return self._numbers[place - 1]
+
+    def is_taken(self, name: str) -> bool:
+        """Whether the number of a name was taken."""
+        place = self._table[self._slot(_hash(name))]
+        return bool(place and self._taken[place - 1])
 
     def _slot(self, hashed: bytes) -> int:
         """Where a hash is in the table, or would be."""

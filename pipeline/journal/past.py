@@ -19,6 +19,7 @@ from pipeline.journal.recall import Recall, resume_context, stored_inputs
 from pipeline.journal.records import RunRow
 from pipeline.journal.stored import RunDetail, Stored, run_detail, write_detail
 from pipeline.model import Outcome, ProcessorInput
+from pipeline.payload import Unreadable
 from pipeline.runid import new_run_id
 from pipeline.selection import Left
 from pipeline.shown import quoted
@@ -60,7 +61,17 @@ class Past:
         if earlier is None:
             return left
         memory = Recall(self.journal, self.stored, earlier.batch)
-        return left._replace(inputs=[memory.recall_joining(item) if is_bare(item) else item for item in left.inputs])
+        rows = [memory.take(item.input_id, earlier.batch) if is_input(item) else None for item in left.inputs]
+        told = memory.doubt() if any(map(is_bare, left.inputs)) and memory.next > memory.first_new else None
+
+        def joined(item: ProcessorInput[Any], number: int | None) -> ProcessorInput[Any]:
+            if number is None or not is_bare(item):
+                return item
+            if told is not None and number >= memory.first_new:
+                return msgspec.structs.replace(item, payload=Unreadable(told))
+            return memory.recall_joining(item)
+
+        return left._replace(inputs=[*map(joined, left.inputs, rows)])
 
     def edit(self, run_id: str, input_id: str, data: Any) -> str:
         """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id."""

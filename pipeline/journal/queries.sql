@@ -71,7 +71,7 @@ FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 SELECT id, input_id FROM {prefix}inputs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
 -- places
-SELECT id, place FROM {prefix}inputs WHERE id >= ? AND id < ? AND place IS NOT NULL ORDER BY place;
+SELECT id, place FROM {prefix}inputs WHERE id >= ? AND id < ? AND place IS NOT NULL ORDER BY place, id;
 
 -- put_outcome
 INSERT INTO {prefix}outcomes (id, run, status, step, data, detail, fingerprint, problem, checksum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -30,13 +30,18 @@ class Recall:
         self.journal = journal
         self.stored = stored
         self.known: Index = Index()
+        self.batch = batch
         self.next: int = batch * SLOTS
+        self._damaged: list[InputRow] | None = None
         self._runs: dict[int, RunRow] = {}
         self._codes: dict[int, Code] = {}
         rows = 0
         for number, input_id in journal.input_ids(batch):
-            self.known.setdefault(input_id, number)
+            first = self.known.setdefault(input_id, number)
+            if first != number and stands_in(row_before(journal, first, input_id)):
+                self.known.put(input_id, number)
             self.next, rows = number + 1, rows + 1
+        self.first_new: int = self.next
         _refuse_gaps(journal, journal.latest(batch, run), rows)
 
     def take(self, input_id: str, batch: int) -> int:
@@ -81,6 +86,15 @@ class Recall:
         if outcome is None or outcome.fingerprint is not None:
             return None
         return msgspec.structs.replace(outcome, fingerprint=self.stored.fingerprint_of(before))
+
+    def doubt(self) -> str | None:
+        """Why an input of which nothing is known may be one of earlier runs; ``None`` where it is surely new."""
+        if self._damaged is None:
+            self._damaged = input_rows(self.journal, self.batch, stands_in)
+        return doubt(self.journal, [row for row in self._damaged if not self._is_taken(row)])
+
+    def _is_taken(self, row: InputRow) -> bool:
+        return self.known.get(row.input_id) == row.id and self.known.is_taken(row.input_id)
 
     def remembered(self, item: ProcessorInput[Any]) -> ProcessorInput[Any]:
         """``recall`` for whoever has not this journal, which knows of what data it was that has no fingerprint."""
@@ -181,6 +195,31 @@ def row_before(journal: Journal, number: int, input_id: str) -> InputRow | None:
         return journal.input(number)
     except JournalDamaged:
         return InputRow(number, 0, input_id, None, None, None, UNREADABLE, "its row was damaged")
+
+
+def stands_in(row: InputRow | None) -> bool:
+    """Whether it stands for a row that was damaged, of which it has nothing but what was read as the id."""
+    return row is not None and row.fingerprint == UNREADABLE
+
+
+def input_rows(journal: Journal, batch: int, wanted: Callable[[InputRow], bool]) -> list[InputRow]:
+    """The rows of a batch's inputs that are ``wanted``; of those that are damaged, what stands for them."""
+    try:
+        return [*filter(wanted, journal.inputs(batch))]
+    except JournalDamaged:
+        rows = (row_before(journal, *ids) for ids in journal.input_ids(batch))
+        return [row for row in rows if row is not None and wanted(row)]
+
+
+def doubt(journal: Journal, left: Iterable[InputRow]) -> str | None:
+    """Why an input may be one of those whose rows are ``left`` when all that are known have theirs."""
+    for row in left:
+        if stands_in(row):  # the id in it may be another, so that to run what seems new would be to run it again
+            return (
+                f"{journal.name}: row {row.id} of inputs is not what was written, and may be this input's; "
+                'restore the file from a copy, or let such inputs start over: on_bad_payload="restart"'
+            )
+    return None
 
 
 def _of(data: Any, payload: Any) -> Any:

@@ -392,6 +392,55 @@ def test_a_damaged_row_of_an_input_that_is_left_out_is_in_nobodys_way(in_rows: S
     assert processor(in_rows()).resume().output == [5]
 
 
+@pytest.mark.parametrize("way", ["execute", "stream", "astream"])
+@pytest.mark.parametrize("turned_into", ["q", "3"])
+def test_an_input_whose_id_is_damaged_is_not_taken_for_a_new_one_that_nobody_paid_for(
+    in_rows: Store, way: str, turned_into: str
+) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2, 3))
+    in_rows.execute(f"UPDATE inputs SET input_id = '{turned_into}' WHERE input_id = '1'")
+    ran.clear()
+
+    plan = processor(in_rows()).plan(inputs(3, 2, 1), going_on_from(first))
+    met = outcomes(processor(in_rows()), way, inputs(3, 2, 1), going_on_from(first))
+    still = processor(in_rows()).execute(inputs(3, 2, 1), going_on_from(first))
+
+    assert [item.action for item in plan] == ["skip", "skip", "refuse"]
+    assert [type(outcome) for outcome in met] == [Skipped, Skipped, Failed]
+    assert re.search(r"row \d+ of inputs is not what was written, and may be this input's; restore", met[2].message)
+    assert plan.inputs[2].reason == met[2].message == still.failed[0].message
+    assert processor(None).plan(still).inputs[2].action == "refuse"
+    assert ran == []
+    assert processor(in_rows(), on_bad_payload="restart").resume().output == [7, 5, 3]
+
+
+def test_a_new_input_joins_where_each_damaged_row_has_its_input(in_rows: Store) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE inputs SET data = '999' WHERE input_id = '1'")
+
+    met = outcomes(processor(in_rows()), "stream", inputs(1, 9), going_on_from(first))
+    in_rows.execute("UPDATE inputs SET data = '999' WHERE input_id = '1'")
+    again = processor(in_rows()).execute(inputs(8, 1, 2, 9), going_on_from(first))
+
+    assert [outcome.output for outcome in met] == [3, 19]
+    assert again.output == [17, 3, 5, 19]
+
+
+@pytest.mark.parametrize("way", ["execute", "stream"])
+def test_a_new_input_that_was_not_reached_may_still_be_one_whose_id_was_damaged(in_rows: Store, way: str) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE inputs SET input_id = 'q' WHERE input_id = '1'")
+    broken.add(10)
+    brings: Any = replace(inputs(5)[0], payload={"step": "check", "data": 10})
+    stopping = processor(in_rows(), fail_fast=True)
+    outcomes(stopping, way, [brings, *inputs(1, 2)], going_on_from(first))
+    ran.clear()
+
+    again = processor(in_rows()).execute(inputs(1, 2), going_on_from(first))
+
+    assert ([failed.step for failed in again.failed], ran) == (["resume"], [])
+
+
 @pytest.mark.parametrize("options", [{}, {"on_bad_payload": "restart"}])
 def test_a_damaged_outcome_under_a_changed_input_is_told_for_that_input(in_rows: Store, options: Any) -> None:
     first = processor(in_rows()).execute(inputs(1, 2))
@@ -414,6 +463,17 @@ def test_a_payload_that_cannot_be_stored_joins_an_input_whose_outcome_is_damaged
     again = processor(in_rows()).execute(brought, context=going_on_from(first))
 
     assert [type(outcome) for outcome in again.outcomes] == [Skipped, Skipped]
+
+
+def test_a_stream_that_joins_leaves_the_inputs_in_their_order_and_puts_new_ones_behind(journal: Any) -> None:
+    first = processor(journal).execute(inputs(1, 2, 3))
+
+    list(processor(journal).stream(inputs(9, 2, 8), going_on_from(first)))
+    resumed = processor(journal).resume()
+    list(processor(journal).stream(inputs(7, 9), going_on_from(first)))
+
+    assert [outcome.input_id for outcome in resumed.outcomes] == ["1", "2", "3", "9", "8"]
+    assert [outcome.input_id for outcome in processor(journal).resume().outcomes] == ["1", "2", "3", "9", "8", "7"]
 
 
 def test_the_id_of_a_run_is_given_once(store: Store) -> None:
