@@ -40,7 +40,8 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``data`` is the input's own, ``problem`` why something could not be stored. ``resume`` is where the input goes
     on, where that is not what the response's payload says: an input that failed before its first step.
-    ``plain`` says that what it goes on with is JSON as it was, of no declared type, because it does not fit its step.
+    ``plain`` says that what it goes on with is JSON as it was, of no declared type, because it does not fit its step,
+    and ``is_none`` that this is ``None``, which else stands for what could not be stored.
     """
 
     data: Any = UNSET
@@ -53,6 +54,7 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: dict[str, str | None] = {}
     edited: bool = False
     plain: bool = False
+    is_none: bool = False
     resume: dict[str, Any] | UnsetType = UNSET
     problem: str | None = None
 
@@ -67,7 +69,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
         """Write each failure with its input as a retry takes it; how many there were.
 
         The file is there whole or not at all, for its owner alone (mode 0600), and replaces an earlier one;
-        a device or a pipe is written to.
+        a link is followed, and a device, a pipe or an open descriptor is written to.
         """
         lines = [_line(self._letter(failed, again, run_id)) for failed, again in letters]
         write_whole(Path(path), b"".join(lines))
@@ -108,6 +110,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
             code=goes_on.code,
             edited=goes_on.edited,
             plain=plain,
+            is_none=goes_on.data is None and bool(goes_on.step) and goes_on.step not in RESERVED,
             resume=resume,
             problem="; ".join(dict.fromkeys(problems)) or None,
         )
@@ -165,7 +168,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
         again = given if remains.resume is UNSET else _corrected(remains.resume, given, remains.problem)
         step = str(again.get("step") or "")
         index = self.pipeline.find(step)
-        has_entered = "data" in again and (remains.problem is None or again["data"] is not None)
+        has_entered = "data" in again and (remains.problem is None or remains.is_none or again["data"] is not None)
         if remains.data is UNSET and not has_entered:
             why = remains.problem or "$.payload.data and $.retry.data are missing"
             raise ValueError(f"input {quoted(input_id)} has no data to go on with ({why}); give this input again")

@@ -48,6 +48,16 @@ def edited(
     )
 
 
+def at_its_step(item: ProcessorInput[Any], outcome: Any) -> ProcessorInput[Any]:
+    """The input at the step where it stopped, also where what entered that could not be stored."""
+    payload, step = _payload_of(item), getattr(outcome, "step", None)
+    if payload.step or not step or step in RESERVED:
+        return item
+    told, message = getattr(outcome, "exception", ""), getattr(outcome, "message", "")
+    at_it = msgspec.structs.replace(payload, step=step, exception=told, message=message)
+    return msgspec.structs.replace(item, payload=at_it)
+
+
 def edited_result(
     result: ProcessingResult[Any, Any],
     pipeline: Pipeline[Any, Any, Any],
@@ -59,7 +69,7 @@ def edited_result(
     place = _place_of(result, input_id)
     item, outcome = result.inputs[place], result.outcomes[place]
     refuse_edit(outcome)
-    if isinstance(item.payload, Completed):
+    if isinstance(_brought(item), Completed):
         raise _has_succeeded(input_id)
     left = outcome.payload if isinstance(outcome, Failed | NotRun) else None
     payload = edited(pipeline, item if left is None else msgspec.structs.replace(item, payload=left), data, registry)
@@ -98,11 +108,16 @@ def marked(context: ExecutionContext, input_id: str) -> ExecutionContext:
 
 
 def _payload_of(item: ProcessorInput[Any]) -> Payload:
-    try:
-        payload = read_payload(item.payload) if item.payload is not None else None
-    except BadPayload:
-        payload = None
+    payload = _brought(item)
     return payload if isinstance(payload, Payload) else Payload(step="")
+
+
+def _brought(item: ProcessorInput[Any]) -> Payload | Completed[Any] | None:
+    """The payload of an input, where it can be read."""
+    try:
+        return None if item.payload is None else read_payload(item.payload)
+    except BadPayload:
+        return None
 
 
 def _place_of(result: ProcessingResult[Any, Any], input_id: str) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.codec import Registry
 from pipeline.compose import Pipeline
-from pipeline.edit import edited, marked, refuse_edit
+from pipeline.edit import at_its_step, edited, marked, refuse_edit
 from pipeline.errors import InvalidSetting, RunOwned, UnknownInput, UnknownRun, did_you_mean
 from pipeline.journal.admission import is_bare, is_input
 from pipeline.journal.owner import LIVE
@@ -82,8 +82,10 @@ class Past:
         memory = Recall(self.journal, self.stored, earlier.batch)
         number = memory.take(input_id, earlier.batch)
         before = self.journal.outcome(number)
-        refuse_edit(memory.left(items[input_id]))
-        payload = edited(self.stored.pipeline, memory.recall(items[input_id]), data, self.stored.registry)
+        left = memory.left(items[input_id])
+        refuse_edit(left)
+        known = at_its_step(memory.recall(items[input_id]), left)
+        payload = edited(self.stored.pipeline, known, data, self.stored.registry)
 
         def change(lease: Lease) -> Iterator[Change]:
             if self.journal.outcome(number) != before:

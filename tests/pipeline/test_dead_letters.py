@@ -153,6 +153,51 @@ def test_a_write_that_fails_leaves_the_earlier_file_alone(dead: Path, monkeypatc
     assert list(dead.parent.iterdir()) == [dead]
 
 
+def test_a_link_leads_to_the_file_that_is_written(dead: Path) -> None:
+    result = Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS))
+    (dead.parent / "folder").mkdir()
+    target, link, chain = dead.parent / "folder" / "target", dead.parent / "folder" / "link", dead
+    link.symlink_to("target")
+    chain.symlink_to(Path("folder") / "link")
+
+    counts = [result.write_failures(chain) for _ in range(2)]
+
+    assert counts == [2, 2]
+    assert (chain.is_symlink(), link.is_symlink(), target.is_symlink()) == (True, True, False)
+    assert len(lines_of(target)) == 2
+    assert sorted((dead.parent / "folder").iterdir()) == [link, target]
+
+
+def test_links_in_a_circle_are_an_error_that_names_the_path(dead: Path) -> None:
+    dead.symlink_to(dead.name)
+
+    with pytest.raises(OSError, match=r"symbolic links: '.*dead\.jsonl'"):
+        Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS)).write_failures(dead)
+
+
+def test_an_open_file_is_written_into_and_not_replaced(dead: Path) -> None:
+    result = Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS))
+
+    with dead.open("w") as file:
+        file.write("before\n")
+        file.flush()
+        link = dead.parent / "stdout"
+        link.symlink_to(f"/dev/fd/{file.fileno()}")
+        result.write_failures(link)
+        result.write_failures(f"/dev/fd/{file.fileno()}")
+
+    told = dead.read_text().splitlines()
+    assert told[0] == "before"
+    assert len(told) == 5
+    assert link.is_symlink()
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(dead: Path) -> None:
+    longest = dead.parent / ("n" * 255)
+
+    assert Processor(pipeline=parse >> convert).execute(to_inputs(TEXTS)).write_failures(longest) == 2
+
+
 BAD_LINES: dict[str, tuple[str, str]] = {
     "no json": ("{not json", "Expecting property name"),
     "a list": ("[1, 2]", r"\$: an error response is an object, got list"),
@@ -261,6 +306,31 @@ def test_an_input_that_cannot_be_stored_goes_on_with_what_entered_the_failed_ste
     result = repaired.execute(repaired.read_failures(dead))
 
     assert result.output == [0.5]
+
+
+@step("none")
+def nothing_of(name: Handle) -> int | None:
+    return None
+
+
+@step("or else")
+def or_else(number: int | None) -> int:
+    raise ValueError(f"no {number}")
+
+
+@step("or else")
+def or_seven(number: int | None) -> int:
+    return number or 7
+
+
+def test_none_that_entered_the_failed_step_is_told_from_what_could_not_be_stored(dead: Path) -> None:
+    Processor(pipeline=nothing_of >> or_else, account_id=None).execute(to_inputs([Handle()])).write_failures(dead)
+    stranger = Processor(pipeline=nothing_of >> or_seven, account_id="other")
+    repaired = Processor(pipeline=nothing_of >> or_seven)
+
+    stranger.execute(stranger.read_failures(dead)).write_failures(dead)
+
+    assert repaired.execute(repaired.read_failures(dead)).output == [7]
 
 
 def test_an_offender_comes_back_with_the_payload_it_had(dead: Path) -> None:

@@ -365,6 +365,32 @@ def test_what_cannot_be_edited_says_why(way: Way) -> None:
         way.edit(first, "in 44", 9)
 
 
+def test_a_success_that_came_as_a_dictionary_and_was_not_reached_cannot_be_edited(way: Way) -> None:
+    broken[1] = ValueError("one")
+    done = ProcessorInput(input_id="done", data="3", payload={"status": "completed", "output": 33})
+    first = way.processor(fail_fast=True).execute([*inputs("1"), done])
+    broken.clear()
+
+    with pytest.raises(InvalidEdit, match="input 'done' has succeeded"):
+        way.edit(first, "done", "7")
+    assert way.again(first).output == [10, 33]
+
+
+def test_an_input_whose_data_could_not_be_stored_is_edited_at_the_step_that_failed_it(way: Way) -> None:
+    def take(value: object) -> int:
+        return int(str(value))
+
+    take_it: Step[Any, Any, Any] = step("take")(take)
+    pipeline: Any = step("wrap")(lambda value: {value}) >> take_it  # a set, which undeclared JSON has not
+    processor: Processor[Any, Any, Any] = Processor(pipeline=pipeline, journal=way.journal)
+    first = processor.execute(to_inputs([1], key=str))
+
+    edited: Any = processor.edit(way.of(first), "1", 40)
+
+    assert processor.plan(edited).inputs[0].start == "take"
+    assert (processor.retry if way.in_memory else processor.resume)(edited).output == [40]
+
+
 def test_an_input_that_never_started_is_edited_at_its_first_step(way: Way) -> None:
     broken[1] = ValueError("one")
     first = way.processor(fail_fast=True).execute(inputs("1", "x"))
