@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from numbers import Integral
@@ -21,8 +21,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from runners.asynchronous import AsyncRunner, is_coroutine_function
+from runners.crash import attempt
 from runners.errors import RunnerError, is_count
 from runners.executor import ExecutorRunner
+from runners.message import message_of
 from runners.pool.picklable import pickle_function
 from runners.process import ProcessRunner
 from runners.protocol import Runner
@@ -63,6 +65,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     is_async: bool = False
     processors: int = 2
     unpicklable: str | None = None
+    max_workers: int | None = None
     cost_s: float | None = None
     cpu_s: float = 0.0
     size: int = 0
@@ -100,48 +103,57 @@ def choose_runner(
     runners.errors.RunnerError: choose_runner cannot use bound='disk'; it takes 'io', 'cpu' or None
     """
     _check(n, bound, func, max_workers)
-    facts = look(n, bound, func, sample, debugging)
+    facts = look(n, bound, func, sample, debugging, max_workers)
     kind, why = decide(facts)
     return Choice(_made(kind, max_workers), why)
 
 
 def look(
-    n: int | None, bound: Bound | None, func: Callable[[T], Any] | None, sample: Iterable[T], debugging: bool
+    n: int | None,
+    bound: Bound | None,
+    func: Callable[[T], Any] | None,
+    sample: Iterable[T],
+    debugging: bool,
+    max_workers: int | None,
 ) -> Facts:
     """What can be known of the batch; runs ``func`` on the sample."""
     is_async = func is not None and (bool(getattr(func, "is_async", False)) or is_coroutine_function(func))
     values = list(islice(sample, MAX_SAMPLE)) if not (debugging or is_async) else []
     if values and func is None:
         raise RunnerError("choose_runner cannot measure a sample without func")
-    cost_s, cpu_s, size = measured(func, values) if values and func is not None else (None, 0.0, 0)
+    cost_s, cpu_s, size, unpicklable = measured(func, values) if values and func is not None else (None, 0.0, 0, None)
     return Facts(
-        n=n,
+        n=n if n is None else min(int(n), sys.maxsize),
         bound=bound,
         debugging=debugging,
         is_async=is_async,
         processors=_processors(),
-        unpicklable=_unpicklable(func),
+        unpicklable=_unpicklable(func) or unpicklable,
+        max_workers=max_workers,
         cost_s=cost_s,
         cpu_s=cpu_s,
         size=size,
     )
 
 
-def measured(func: Callable[[T], Any], values: list[T]) -> tuple[float, float, int]:
-    """Seconds and processor seconds of one input on average, and the bytes that would travel for it."""
+def measured(func: Callable[[T], Any], values: list[T]) -> tuple[float, float, int, str | None]:
+    """Seconds and processor seconds of one input on average, the bytes that would travel for it, and what cannot."""
     took_s = cpu_s = 0.0
     count = size = 0
+    unpicklable: str | None = None
     for value in values:
-        wall, cpu, result = perf_counter(), thread_time(), None
-        with suppress(Exception):  # an input that fails takes time as well
-            result = func(value)
+        wall, cpu = perf_counter(), thread_time()
+        result = attempt(func, value)  # an input that fails takes time as well
         took_s += perf_counter() - wall
         cpu_s += thread_time() - cpu
-        size += _size_of(value) + _size_of(result)
+        for name, part in (("an input", value), ("a result", result.value_or(None))):
+            part_size, problem = _weighed(name, part)
+            size += part_size
+            unpicklable = unpicklable or problem
         count += 1
         if took_s > MAX_SAMPLE_S:
             break
-    return took_s / count, cpu_s / count, size // count
+    return took_s / count, cpu_s / count, size // count, unpicklable
 
 
 def decide(facts: Facts) -> tuple[Kind, str]:
@@ -152,6 +164,8 @@ def decide(facts: Facts) -> tuple[Kind, str]:
         return "async", "the function is async: its calls wait together in one event loop"
     if facts.n is not None and facts.n <= 1:
         return "sequential", "there is nothing to do side by side"
+    if facts.max_workers == 1:
+        return "sequential", "max_workers is 1, and one at a time needs no workers"
     if facts.cost_s is not None:
         return _decide_by_measure(facts, facts.cost_s)
     if facts.bound == "io":
@@ -182,7 +196,7 @@ def _decide_by_measure(facts: Facts, cost_s: float) -> tuple[Kind, str]:
 
 def _saved_s(facts: Facts, cost_s: float, bound: Bound) -> float | None:
     """What workers would save in all, in seconds; None where the number of inputs is not known."""
-    workers = facts.processors if bound == "cpu" else 32
+    workers = min(facts.processors if bound == "cpu" else 32, facts.max_workers or 32)
     return None if facts.n is None else facts.n * cost_s * (1 - 1 / min(workers, facts.n))
 
 
@@ -192,7 +206,8 @@ def _decide_for_processors(facts: Facts) -> tuple[Kind, str]:
     if facts.unpicklable is not None:
         reason = f"the work computes, but cannot go to a process: {facts.unpicklable}"
         return "sequential", f"{reason}; threads would take turns at the interpreter lock"
-    return "process", f"the work computes, and processes compute side by side on {facts.processors} processors"
+    processors = min(facts.processors, facts.max_workers or facts.processors)
+    return "process", f"the work computes, and processes compute side by side on {processors} processors"
 
 
 def _decide_by_size(facts: Facts) -> tuple[Kind, str]:
@@ -241,10 +256,12 @@ def _unpicklable(func: Any) -> str | None:
     return None
 
 
-def _size_of(value: object) -> int:
-    with suppress(Exception):
-        return len(pickle.dumps(value, 5))
-    return 0
+def _weighed(name: str, value: object) -> tuple[int, str | None]:
+    """How many bytes it pickles to, or why it does not."""
+    try:
+        return len(pickle.dumps(value, 5)), None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - pickling runs user code
+        return 0, f"{name} of the sample, a {type(value).__name__}, cannot be pickled: {message_of(error)}"
 
 
 def _processors() -> int:

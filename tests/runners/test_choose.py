@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -126,10 +127,11 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 
 
 def test_a_sample_is_measured_by_both_clocks_and_by_its_bytes(clocks: Clocks) -> None:
-    cost_s, cpu_s, size = choose.measured(clocks.work, [0.1, 0.2])
+    cost_s, cpu_s, size, unpicklable = choose.measured(clocks.work, [0.1, 0.2])
 
     assert (cost_s, cpu_s) == pytest.approx((0.15, 0.0375))
     assert 1_000 < size < 1_100
+    assert unpicklable is None
 
 
 def test_a_sample_is_small_short_and_may_fail(clocks: Clocks) -> None:
@@ -141,6 +143,52 @@ def test_a_sample_is_small_short_and_may_fail(clocks: Clocks) -> None:
     choose_runner(1_000, func=clocks.work, sample=[0.3, 0.4, 0.5])
 
     assert clocks.worked == [0.1, 0.1, 0.1, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("value", "result", "why"),
+    [
+        (1, Lock(), "a result of the sample, a lock, cannot be pickled: cannot pickle '_thread.lock' object"),
+        (Lock(), 1, "an input of the sample, a lock, cannot be pickled: cannot pickle '_thread.lock' object"),
+    ],
+)
+def test_what_a_sample_shows_cannot_cross_stays_here(
+    monkeypatch: pytest.MonkeyPatch, value: object, result: object, why: str
+) -> None:
+    monkeypatch.setattr(choose, "_processors", lambda: 4)
+    monkeypatch.setattr(choose, "pickle_function", lambda _: b"")
+
+    chosen = choose_runner(None, "cpu", lambda _: result, sample=[value])
+
+    assert chosen.runner == SequentialRunner()
+    assert why in chosen.why
+
+
+def leave(_: int) -> None:
+    raise SystemExit(3)
+
+
+def test_a_sample_that_exits_does_not_end_the_caller() -> None:
+    assert choose_runner(500, func=leave, sample=[1]).runner == SequentialRunner()
+
+
+@pytest.mark.parametrize("asked", [{"bound": "cpu"}, {"bound": "io"}, {"func": abs, "sample": [1]}, {}])
+def test_one_worker_is_no_worker(asked: Any) -> None:
+    chosen = choose_runner(500, **asked, max_workers=1)
+
+    assert chosen.runner == SequentialRunner()
+    assert "max_workers is 1" in chosen.why
+
+
+def test_as_many_processors_are_told_as_there_are_workers() -> None:
+    assert "side by side on 3 processors" in decide(facts(bound="cpu", max_workers=3))[1]
+    assert "side by side on 4 processors" in decide(facts(bound="cpu", max_workers=9))[1]
+
+
+def test_a_number_beyond_all_measure_is_a_number(clocks: Clocks) -> None:
+    asked: list[dict[str, Any]] = [{"func": clocks.work, "sample": [0.1]}, {}]
+    for known in asked:
+        assert choose_runner(10**5_000, **known).runner != SequentialRunner()
 
 
 def test_who_does_not_ask_is_not_measured(clocks: Clocks) -> None:
