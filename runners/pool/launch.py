@@ -140,8 +140,15 @@ def _serve(settings: worker.Settings, *descriptors: _Descriptor) -> None:
 
 
 def _forget_fork_server() -> None:
-    """A forked process inherits Python's note of a fork server that is its parent's child, and then waits for it."""
+    """A forked process inherits Python's note of a fork server that is its parent's child, and then waits for it.
+
+    It inherits the locks of both helpers as well, which another thread may have held.
+    """
     server: Any = getattr(forkserver, "_forkserver", None)
+    tracker: Any = getattr(resource_tracker, "_resource_tracker", None)
+    for helper, new_lock in ((server, threading.Lock), (tracker, threading.RLock)):
+        if hasattr(helper, "_lock"):
+            helper._lock = new_lock()
     if getattr(server, "_forkserver_pid", None) is not None:
         modules = server._preload_modules
         os.close(server._forkserver_alive_fd)
