@@ -181,8 +181,8 @@ def _waited_for(flight: Flight, answers: SimpleQueue[Answer | None]) -> Generato
             raise
         if not flight.landed:
             flight.close()
-            # A stream that was left alone may be collected in the loop's own thread, which must go on for it to end.
-            if tells_to_end(type(error)) or _runs_here(flight.loop):
+            # A stream that was left alone may be collected in a thread of its own, which must go on for it to end.
+            if tells_to_end(type(error)) or _runs_here(flight.loop) or threading.current_thread() is flight.feeder:
                 raise
             while answers.get() is not None:
                 pass

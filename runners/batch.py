@@ -80,6 +80,7 @@ class Batch(Generic[T, R]):
         self.wake_at: float = inf  # what `taken` has to reach for that
         self.taken: int = 0  # written by the consumer only
         self.process: int = os.getpid()
+        self.at_work: set[int] = set()  # idents of the workers' threads
 
     # ---- the consumer's side ----
 
@@ -112,7 +113,8 @@ class Batch(Generic[T, R]):
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         """Pull no more, drop what is pulled and not begun, and wait for the inputs in flight.
 
-        Told to end by a signal, it waits for nobody, nor in a forked copy of the process, which has not the threads.
+        Told to end by a signal, it waits for nobody, nor in a forked copy of the process, which has not the threads,
+        nor in a worker of its own, which may be the one that collects a stream that was left alone.
         Else it looks again and again: a signal's handler may have raised just as the bell was heard.
         """
         if self.process != os.getpid():
@@ -121,7 +123,7 @@ class Batch(Generic[T, R]):
         for chunk in self.chunks:
             chunk.clear()
         self._wake()
-        if not tells_to_end(kind):
+        if not tells_to_end(kind) and threading.get_ident() not in self.at_work:
             while self.ended < self.started:
                 self._hear(LOOK_S)
 
@@ -143,6 +145,7 @@ class Batch(Generic[T, R]):
     def work(self, recruit: Callable[[], None]) -> None:
         """Be one worker, until no input is left; a worker that found work starts the next one."""
         size, chunk = 1, deque[tuple[int, T]]()
+        self.at_work.add(threading.get_ident())
         self.chunks.append(chunk)
         while (began := self._refill(chunk, size)) is not None:
             if self.started < self.workers:
@@ -153,6 +156,7 @@ class Batch(Generic[T, R]):
             size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // largest))
         with self.room:
             self.ended += 1
+        self.at_work.discard(threading.get_ident())
         self.bell.put(None)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:

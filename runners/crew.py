@@ -25,7 +25,8 @@ class Crew:
 
     def _clear(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # guards all below
+        # Guards all below. Who holds it may be the one that collects an abandoned stream, and so leaves for it.
+        self._lock = threading.RLock()
         self._holders = 0
         self._threads: dict[Inbox, threading.Thread] = {}
         self._idle: list[Inbox] = []
@@ -65,7 +66,7 @@ class Crew:
         for inbox in leaving:
             inbox.put(None)
         # Told to end by a signal, do not wait for what may never finish: the threads are daemons.
-        if not tells_to_end(kind):
+        if not tells_to_end(kind) and threading.current_thread() not in leaving.values():
             for thread in leaving.values():
                 thread.join()
 

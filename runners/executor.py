@@ -264,13 +264,22 @@ class _InThreads(_Fleet):
         super().__init__(*settings)
         self.context: Context = copy_context()
 
+        self.at_work: set[int] = set()  # idents of its threads: one may collect a stream that was left alone
+
     def call(self, values: list[Any], budget_s: float) -> tuple[Any, ...]:
-        return self.context.copy().run, work_on, self.wire, self.function, values, budget_s
+        return self.context.copy().run, self.work, values, budget_s
+
+    def work(self, values: list[Any], budget_s: float) -> Report | NotLoaded:
+        self.at_work.add(threading.get_ident())
+        try:
+            return work_on(self.wire, self.function, values, budget_s)
+        finally:
+            self.at_work.discard(threading.get_ident())
 
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         for future in futures:
             future.cancel()
-        super().release(futures, in_a_hurry)
+        super().release(futures, in_a_hurry or threading.get_ident() in self.at_work)
 
 
 class _InProcesses(_Fleet):

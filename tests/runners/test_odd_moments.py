@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from threading import Event, Thread, Timer
 from typing import Any
@@ -109,6 +110,48 @@ def test_a_stream_of_coroutines_that_is_closed_in_its_own_loop_does_not_wait_for
 
     assert closed.wait(10)
     assert errors == []
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+@pytest.mark.parametrize("make", [partial(ThreadRunner, 2), partial(ExecutorRunner, partial(ThreadPoolExecutor, 2))])
+def test_a_stream_that_is_closed_in_a_worker_of_its_own_does_not_wait_for_that(make: Any, is_held: bool) -> None:
+    elsewhere, closed = Event(), Event()
+
+    def close(number: int) -> int:
+        if number == 1:
+            elsewhere.wait(10)
+            stream.close()
+            closed.set()
+        return number
+
+    runner = make()
+    with runner if is_held else nullcontext():
+        stream: Any = runner.stream(close, range(10))
+        next(stream)
+        elsewhere.set()
+
+        assert closed.wait(10)
+
+
+@pytest.mark.parametrize("name", ["thread", "async"])
+def test_a_stream_that_is_closed_where_its_inputs_are_pulled_does_not_wait_for_that(name: str) -> None:
+    elsewhere, closed = Event(), Event()
+
+    def source() -> Iterator[int]:
+        yield 0
+        elsewhere.wait(10)
+        stream.close()
+        closed.set()
+        yield 1
+
+    async def wait_for(number: int) -> int:
+        return number
+
+    stream: Any = MAKERS[name]().stream(wait_for if name == "async" else abs, source())
+    next(stream)
+    elsewhere.set()
+
+    assert closed.wait(10)
 
 
 # ---- limits ----
@@ -258,6 +301,33 @@ with ExecutorRunner(partial(ThreadPoolExecutor, 2)) as runner:
 
 def test_a_forked_child_closes_its_copy_of_a_stream_without_waiting_for_its_parents_workers() -> None:
     assert what_forks(HALF_READ) == "0 9\n"
+
+
+HELD_LOCKS = """
+import os, signal
+from multiprocessing import forkserver, resource_tracker
+from threading import Event, Thread
+from runners import ProcessRunner
+taken, go_on = Event(), Event()
+def hold():
+    with resource_tracker._resource_tracker._lock, forkserver._forkserver._lock:
+        taken.set()
+        go_on.wait()
+if __name__ == "__main__":
+    holder = Thread(target=hold)
+    holder.start()
+    taken.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if ProcessRunner(1, "forkserver").run(abs, [-1]) == [1] else 1)
+    print(os.waitpid(child, 0)[1])
+    go_on.set()
+"""
+
+
+def test_a_forked_child_starts_workers_though_another_thread_of_its_parent_was_starting_some() -> None:
+    assert what_forks(HELD_LOCKS) == "0\n"
 
 
 LEASED = """
