@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn, TypeVar
 
 from returns.result import Result, Success
 
@@ -33,13 +33,23 @@ class StreamRunner(Runner):
         else ``InputFailed``, which names the input.
         """
         results: dict[int, R] = {}
-        stream: Any = self.stream(func, inputs)
-        with closing(stream):
+        with closed_afterwards(self.stream(func, inputs)) as stream:
             for position, result in stream:
                 if type(result) is not Success:
                     raise_crash(position, result.failure())
                 results[position] = result.unwrap()
         return [results[position] for position in range(len(results))]
+
+
+@contextmanager
+def closed_afterwards(stream: Iterator[T]) -> Generator[Iterator[T]]:
+    """Close it, where it can be closed: an iterator that is no generator may have nothing to let go of."""
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
 
 
 def raise_crash(position: int, crash: Crash) -> NoReturn:

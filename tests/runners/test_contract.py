@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from itertools import count
+from threading import Lock
 from typing import Any
 
 import pytest
 from returns.result import Failure, Success
 
-from runners import AsyncRunner, ExecutorRunner, Runner, ThreadRunner
+from runners import AsyncRunner, ExecutorRunner, Runner, ThreadRunner, evidence
 from runners.crash import attempt, crash_of
 from runners.streaming import StreamRunner
-from runners.testing import LAWS, Law, check_runner
+from runners.testing import (
+    LAWS,
+    Law,
+    check_runner,
+    streams_of_one_runner_may_interleave,
+    the_callers_context_reaches_func,
+)
 from tests.runners.roster import CLUSTERS, EVERY, cluster_runner
 
 RUNNERS: dict[str, Callable[[], Runner]] = EVERY | {
@@ -94,6 +104,32 @@ class TwiceInRun(Lazily):
         return super().run(func, values)
 
 
+class Forgiving(Lazily):
+    def run(self, func: Any, inputs: Any) -> Any:
+        return [self.mapped(func, value) for value in inputs]
+
+    def mapped(self, func: Any, value: Any) -> Any:
+        try:
+            return func(value)
+        except ValueError:
+            raise
+        except Exception:
+            return None
+
+
+class Apart(Lazily):
+    """Its streams run outside the caller's context."""
+
+    def stream(self, func: Any, inputs: Any) -> Any:
+        return Context().run(list, super().stream(func, list(inputs)))
+
+
+class Halved(Lazily):
+    @property
+    def workers(self) -> Any:
+        return 2.5
+
+
 class Swallowing(Lazily):
     def run(self, func: Any, inputs: Any) -> Any:
         values = []
@@ -110,6 +146,8 @@ class Swallowing(Lazily):
         (Careless, "any_exception_ends_one_input_only", "_Custom: "),
         (Twice, "every_input_runs_once", "run called func more than once with inputs [0, 1, 2"),
         (TwiceInRun, "every_input_runs_once", "run called func more than once with inputs [0, 1, 2"),
+        (Forgiving, "run_raises_what_func_raises", "although func raised _NeedsMore"),
+        (Halved, "a_runner_says_how_many_workers_it_has", "workers is 2.5"),
         (Swallowing, "what_the_inputs_raise_is_raised", "run returned [0, 1, 4, 9, 16] as if they were complete"),
     ],
 )
@@ -119,3 +157,37 @@ def test_a_runner_that_breaks_a_law_is_found_out(wrong: Callable[[], Runner], la
 
     assert f"breaks the law {law!r}: " in str(caught.value)
     assert problem in str(caught.value)
+
+
+def test_a_stream_that_loses_the_callers_context_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="stream does not let func see the caller's contextvars"):
+        the_callers_context_reaches_func(Apart())
+
+
+class Locked(Lazily):
+    """One stream at a time."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+    def stream(self, func: Any, inputs: Any) -> Any:
+        with self.lock:
+            yield from super().stream(func, inputs)
+
+
+def test_streams_that_wait_for_each_other_are_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "PATIENCE_S", 0.2)
+
+    with pytest.raises(AssertionError, match="the second of two streams waits for the first"):
+        streams_of_one_runner_may_interleave(Locked())
+
+
+class Plain(Lazily):
+    """Its stream is an iterator that cannot be closed."""
+
+    def stream(self, func: Any, inputs: Any) -> Any:
+        return zip(count(), map(partial(attempt, func), inputs), strict=False)
+
+
+def test_a_stream_may_be_an_iterator_that_cannot_be_closed() -> None:
+    check_runner(Plain)
