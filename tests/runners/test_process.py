@@ -395,14 +395,12 @@ def limit_itself(value: int) -> int:
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_an_input_ends_at_the_limit_it_set_itself_and_its_mark_is_known(method: Any) -> None:
-    start = time.monotonic()
     with nothing_left_behind():
         results, crashes = split(ProcessRunner(2, method).stream(limit_itself, range(20)))
 
     assert len(results) == 19
     assert (crashes[7].kind, crashes[7].mark) == ("timeout", 2)
     assert 0.3 <= crashes[7].duration_s < 1.3
-    assert time.monotonic() - start < 10
 
 
 def set_a_limit_once(value: int) -> int:

@@ -25,7 +25,8 @@ def test_a_planted_defect_is_caught_and_its_step_is_blamed(planted: Planted) -> 
         check_resume(planted.pipeline, st.integers(0, 100), idempotent=planted.idempotent)
 
     broken = caught.value
-    assert (broken.law.name, broken.step) == (planted.law.name, planted.step), broken
+    assert broken.law.name == planted.law.name, broken
+    assert broken.step in ((planted.step, "") if planted.race else (planted.step,)), broken
 
 
 @pytest.mark.parametrize("name", CORRECT)
