@@ -21,6 +21,7 @@ from tests.runners import faults
 from tests.runners.faults import Faulty
 from tests.runners.processes import descendants, wait_until
 from tests.runners.roster import CLUSTERS, cluster_runner, local_cluster
+from tests.runners.test_byvalue import CAME, DATA
 from tests.runners.test_executor import ENDED, STEPS, note_and_die
 from tests.runners.test_process_faults import INPUTS, MATRIX, _Unimportable, inputs_with, split, squares
 
@@ -182,6 +183,17 @@ def test_steps_of_a_script_reach_the_workers(request: pytest.FixtureRequest, mak
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert done.stdout == ENDED, done.stderr
+
+
+def test_data_types_of_a_script_reach_the_workers_and_come_back(
+    request: pytest.FixtureRequest, make: Any, tmp_path: Path
+) -> None:
+    make()
+    (tmp_path / "script.py").write_text(DATA.replace("RUNNER", told(request.node.callspec.params["make"], request)))
+
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.stdout == CAME, done.stderr
 
 
 def told(name: str, request: pytest.FixtureRequest) -> str:
