@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -15,6 +16,9 @@ from pipeline.payload import BadPayload, read_payload
 from pipeline.result import ProcessingResult
 from pipeline.shown import quoted
 from pipeline.step import RESERVED
+
+Problems: TypeAlias = Callable[[Sequence[object]], dict[int, str]]
+"""What is wrong with the inputs of a batch, by their places: see ``prevalidate``."""
 
 
 def edited(
@@ -64,14 +68,18 @@ def edited_result(
     input_id: str,
     data: Any,
     registry: Registry | None,
+    problems: Problems,
 ) -> ProcessingResult[Any, Any]:
-    """The result with one input waiting to go on with ``data``; everything else is as it was."""
+    """The result with one input waiting to go on with ``data``; everything else is as it was.
+
+    ``problems`` says which inputs do not belong to the processor, by their places.
+    """
     place = _place_of(result, input_id)
     item, outcome = result.inputs[place], result.outcomes[place]
-    refuse_edit(outcome)
+    refuse_edit(outcome, lambda: problems(result.inputs).get(place))
     if isinstance(_brought(item), Completed):
         raise _has_succeeded(input_id)
-    left = outcome.payload if isinstance(outcome, Failed | NotRun) else None
+    left = outcome.payload if isinstance(outcome, Failed | NotRun) and not _did_not_belong(outcome) else None
     payload = edited(pipeline, item if left is None else msgspec.structs.replace(item, payload=left), data, registry)
     waits = waiting(input_id, payload)
     outcomes = (*result.outcomes[:place], waits, *result.outcomes[place + 1 :])
@@ -85,12 +93,20 @@ def waiting(input_id: str, payload: Payload) -> NotRun:
     return NotRun(input_id=input_id, reason="edited, not run yet", step=payload.step, payload=payload)
 
 
-def refuse_edit(outcome: Any) -> None:
-    """Raise ``InvalidEdit`` for an input of which there is nothing to edit."""
+def refuse_edit(outcome: Any, problem: Callable[[], str | None]) -> None:
+    """Raise ``InvalidEdit`` for an input of which there is nothing to edit.
+
+    Where it did not belong to the processor of its run, that may have been a wrong one: ``problem`` says what is wrong
+    with it for the one that edits.
+    """
     if isinstance(outcome, Succeeded | Skipped):
         raise _has_succeeded(outcome.input_id)
-    if isinstance(outcome, Failed) and outcome.step == "prevalidation":
-        raise InvalidEdit(f"input {outcome.input_id!r} does not belong here ({outcome.message}); give a right one")
+    if _did_not_belong(outcome) and (told := problem()) is not None:
+        raise InvalidEdit(f"input {outcome.input_id!r} does not belong here ({told}); give a right one")
+
+
+def _did_not_belong(outcome: Any) -> bool:
+    return isinstance(outcome, Failed) and outcome.step == "prevalidation"
 
 
 def _has_succeeded(input_id: str) -> InvalidEdit:

@@ -30,6 +30,7 @@ from pipeline.journal import Past, check_shared, recorder_for
 from pipeline.leaving import hand_over, keep_all, leave
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
 from pipeline.planned import planned
+from pipeline.prevalidate import Prevalidation
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
 from pipeline.runid import new_run_id
@@ -173,9 +174,10 @@ class Processor(Generic[A, B, R]):
         ``InvalidEdit``, with a ``$.path``, when the data does not fit what the step declares.
         """
         if isinstance(of, str):
-            return self._past().edit(of, input_id, data)
+            return self._past().edit(of, input_id, data, self._prevalidation().problems)
         check_result(of)
-        return edited_result(of, self.pipeline, input_id, data, self.settings.rules.registry)
+        problems = self._prevalidation().problems
+        return edited_result(of, self.pipeline, input_id, data, self.settings.rules.registry, problems)
 
     def reaggregate(self, result: ProcessingResult[B, Any]) -> ProcessingResult[B, R]:
         """The same outcomes under this processor's aggregate; no step runs."""
@@ -228,6 +230,9 @@ class Processor(Generic[A, B, R]):
     @property
     def _letters(self) -> DeadLetters:
         return DeadLetters(self.pipeline, self.settings.rules.registry)
+
+    def _prevalidation(self) -> Prevalidation:
+        return Prevalidation(self.settings.account_id, self.settings.underwriting_id)
 
     def _past(self) -> Past:
         return Past(self.name, self.settings.journal, self.pipeline, self.settings.rules.registry)

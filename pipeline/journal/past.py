@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from time import time
 from typing import Any
 
 import msgspec
 
-from pipeline.codec import Registry
+from pipeline.codec import CodecError, Registry
 from pipeline.compose import Pipeline
-from pipeline.edit import at_its_step, edited, marked, refuse_edit
-from pipeline.errors import InvalidSetting, RunOwned, UnknownInput, UnknownRun, did_you_mean
+from pipeline.edit import Problems, at_its_step, edited, marked, refuse_edit
+from pipeline.errors import (
+    InputsNeeded,
+    InvalidSetting,
+    JournalDamaged,
+    RunOwned,
+    UnknownInput,
+    UnknownRun,
+    did_you_mean,
+)
 from pipeline.journal.admission import is_bare, is_input
 from pipeline.journal.owner import LIVE
 from pipeline.journal.protocol import Change, Journal, Lease
-from pipeline.journal.recall import Recall, resume_context, stored_inputs
-from pipeline.journal.records import RunRow
-from pipeline.journal.stored import RunDetail, Stored, run_detail, write_detail
-from pipeline.model import Outcome, ProcessorInput
+from pipeline.journal.recall import Recall
+from pipeline.journal.records import OutcomeRow, RunRow
+from pipeline.journal.stored import FailureDetail, RunDetail, Stored, read_detail, run_detail, write_detail
+from pipeline.model import ExecutionContext, Outcome, ProcessorInput
 from pipeline.payload import Unreadable
 from pipeline.runid import new_run_id
 from pipeline.selection import Left
@@ -40,8 +49,11 @@ class Past:
     def left(self, run_id: str | None) -> Left:
         """What a run left, the latest unless named; its inputs are bare, and find what they had when they run."""
         earlier = self._run(run_id)
-        items = stored_inputs(self.journal, self.stored, earlier)
-        return Left(items, resume_context(earlier), self._outcomes(earlier, items), earlier)
+        numbers = [*self.journal.places(earlier.batch)]
+        items = _inputs(self.journal, self.stored, earlier, numbers)
+        step = _failing_step(self.journal, self.stored, earlier.batch, numbers)
+        context = msgspec.structs.replace(_resume_context(earlier), last_error_step=step)
+        return Left(items, context, self._outcomes(earlier, items), earlier)
 
     def _outcomes(self, earlier: RunRow, items: list[ProcessorInput[Any]]) -> Iterator[Outcome[Any]]:
         memory = Recall(self.journal, self.stored, earlier.batch)
@@ -73,18 +85,23 @@ class Past:
 
         return left._replace(inputs=[*map(joined, left.inputs, rows)])
 
-    def edit(self, run_id: str, input_id: str, data: Any) -> str:
-        """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id."""
+    def edit(self, run_id: str, input_id: str, data: Any, problems: Problems) -> str:
+        """Record that an input goes on with ``data``, as a run of its own in which nothing runs; gives its id.
+
+        ``problems`` says which inputs do not belong to the processor, by their places.
+        """
         earlier = self._run(run_id)
-        items = {item.input_id: item for item in stored_inputs(self.journal, self.stored, earlier)}
-        if input_id not in items:
-            raise UnknownInput(f"no input {quoted(input_id)} in run {quoted(run_id)}{did_you_mean(input_id, items)}")
+        items = _inputs(self.journal, self.stored, earlier, self.journal.places(earlier.batch))
+        ids = [item.input_id for item in items]
+        if input_id not in ids:
+            raise UnknownInput(f"no input {quoted(input_id)} in run {quoted(run_id)}{did_you_mean(input_id, ids)}")
+        place = ids.index(input_id)
         memory = Recall(self.journal, self.stored, earlier.batch)
         number = memory.take(input_id, earlier.batch)
         before = self.journal.outcome(number)
-        left = memory.left(items[input_id])
-        refuse_edit(left)
-        known = at_its_step(memory.recall(items[input_id]), left)
+        left = memory.left(items[place])
+        refuse_edit(left, lambda: problems(items).get(place))
+        known = at_its_step(memory.recall(items[place]), left)
         payload = edited(self.stored.pipeline, known, data, self.stored.registry)
 
         def change(lease: Lease) -> Iterator[Change]:
@@ -96,7 +113,7 @@ class Past:
 
     def _record_edit(self, earlier: RunRow, input_id: str, change: Callable[[Lease], Iterator[Change]]) -> str:
         lineage = msgspec.structs.replace(
-            resume_context(earlier), retry_count=run_detail(earlier).context.retry_count, run_id=new_run_id()
+            _resume_context(earlier), retry_count=run_detail(earlier).context.retry_count, run_id=new_run_id()
         )
         detail = RunDetail(context=marked(lineage, input_id), steps=self.stored.pipeline.names)
         told = write_detail(detail)
@@ -146,3 +163,60 @@ class Past:
         if not known:
             return "; execute(inputs) without previous_run_id makes one"
         return f"{did_you_mean(run_id, known, 0.9)}; the latest is {known[-1]!r}"
+
+
+def _inputs(journal: Journal, stored: Stored, run: RunRow, numbers: Iterable[int]) -> list[ProcessorInput[Any]]:
+    """The inputs of a run, the latest of its batch, by their numbers; ``InputsNeeded`` when one could not be stored."""
+    items: list[ProcessorInput[Any]] = []
+    for number in numbers:
+        row = journal.input(number)
+        if row is None or row.data is None:
+            told = f"input {quoted(row.input_id)} could not be stored ({row.problem})" if row else "an input is gone"
+            raise InputsNeeded(
+                f"{told}; give the inputs again: execute(inputs, "
+                f"context=ExecutionContext(previous_run_id={run.run_id!r}))"
+            )
+        try:
+            items.append(stored.input_of(row))
+        except CodecError as error:
+            raise InputsNeeded(
+                f"input {quoted(row.input_id)} no longer fits the first step: {error}; give the inputs again"
+            ) from error
+    return items
+
+
+def _failing_step(journal: Journal, stored: Stored, batch: int, numbers: Iterable[int]) -> str | None:
+    """The earliest step at which one of these inputs failed, as far as their rows can be read."""
+    try:
+        failed = {row.id: row for row in journal.outcomes(batch) if row.status == "failed"}
+        rows = [failed[number] for number in numbers if number in failed]
+    except JournalDamaged:
+        found = (_readable(journal, number) for number in numbers)
+        rows = [row for row in found if row is not None and row.status == "failed"]
+    steps = {*map(_failed_at, rows)}
+    return next((name for name in (*stored.pipeline.names, *sorted(steps)) if name in steps), None)
+
+
+def _readable(journal: Journal, number: int) -> OutcomeRow | None:
+    try:
+        return journal.outcome(number)
+    except JournalDamaged:
+        return None
+
+
+def _failed_at(row: OutcomeRow) -> str:
+    at: str | None = None
+    with suppress(CodecError):
+        at = read_detail(row.detail or b"", FailureDetail).failed_at
+    return at or row.step or ""
+
+
+def _resume_context(run: RunRow) -> ExecutionContext:
+    """The lineage of a run that resumes ``run``."""
+    earlier = run_detail(run).context
+    return ExecutionContext(
+        parent_run_id=earlier.parent_run_id or run.run_id,
+        previous_run_id=run.run_id,
+        retry_count=earlier.retry_count + 1,
+        execution_metadata=earlier.execution_metadata,
+    )

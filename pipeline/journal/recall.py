@@ -10,14 +10,13 @@ import msgspec
 from pipeline import fingerprint
 from pipeline.changes import is_of_others, output_type
 from pipeline.codec import CodecError
-from pipeline.errors import InputsNeeded, JournalDamaged
+from pipeline.errors import JournalDamaged
 from pipeline.journal.index import Index
 from pipeline.journal.protocol import Journal
 from pipeline.journal.records import SLOTS, InputRow, OutcomeRow, RunRow
 from pipeline.journal.stored import UNREADABLE, Code, FailureDetail, Stored, read_detail, run_detail
-from pipeline.model import Completed, ExecutionContext, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
+from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
 from pipeline.payload import STARTS_ANEW, Unreadable, refused
-from pipeline.shown import quoted
 
 
 class Recall:
@@ -242,34 +241,3 @@ def _refuse_gaps(journal: Journal, run: RunRow, known: int) -> None:
                 f"{journal.name}: {counted - found} of the {counted} {what} of run {run.run_id} are gone; "
                 "restore it from a copy, or prune the run and give its inputs again"
             )
-
-
-def stored_inputs(journal: Journal, stored: Stored, run: RunRow) -> list[ProcessorInput[Any]]:
-    """The inputs of the latest run of a batch, in its order; ``InputsNeeded`` when one could not be stored."""
-    items: list[ProcessorInput[Any]] = []
-    for number in journal.places(run.batch):
-        row = journal.input(number)
-        if row is None or row.data is None:
-            told = f"input {quoted(row.input_id)} could not be stored ({row.problem})" if row else "an input is gone"
-            raise InputsNeeded(
-                f"{told}; give the inputs again: execute(inputs, "
-                f"context=ExecutionContext(previous_run_id={run.run_id!r}))"
-            )
-        try:
-            items.append(stored.input_of(row))
-        except CodecError as error:
-            raise InputsNeeded(
-                f"input {quoted(row.input_id)} no longer fits the first step: {error}; give the inputs again"
-            ) from error
-    return items
-
-
-def resume_context(run: RunRow) -> ExecutionContext:
-    """The lineage of a run that resumes ``run``."""
-    earlier = run_detail(run).context
-    return ExecutionContext(
-        parent_run_id=earlier.parent_run_id or run.run_id,
-        previous_run_id=run.run_id,
-        retry_count=earlier.retry_count + 1,
-        execution_metadata=earlier.execution_metadata,
-    )

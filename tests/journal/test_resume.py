@@ -24,6 +24,7 @@ from pipeline import (
     Pipeline,
     Processor,
     ProcessorInput,
+    Selection,
     Skipped,
     Succeeded,
     batch_step,
@@ -207,6 +208,32 @@ def test_a_retry_of_the_result_and_the_journal_agree(journal: Any) -> None:
     assert not second.success
     assert numbers.resume().output == [3, 5]
     assert ran == [("check", 4)]
+
+
+def test_a_resume_has_the_lineage_that_a_retry_of_the_result_has(journal: Any) -> None:
+    @step("last")
+    def last(value: int) -> int:
+        raise ValueError(value)
+
+    broken.add(4)
+    numbers = Processor(name="numbers", pipeline=double >> check >> last, journal=journal)
+    first = numbers.execute(inputs(1, 2, 3))
+    resumed = numbers.resume()
+    numbers.execute(inputs(1, 3), resumed.retry_context())
+
+    assert replace(resumed.context, run_id=None) == first.retry_context()
+    assert first.retry_context().last_error_step == "check"
+    assert numbers.resume(only=Selection(input_ids="1")).context.last_error_step == "last"
+
+
+@pytest.mark.parametrize("kind", ["memory", *SHARED])
+def test_a_damaged_row_hides_no_failing_step_but_its_own(make_store: Stores, kind: str) -> None:
+    broken.add(4)
+    store = make_store(kind)
+    processor(store()).execute(inputs(1, 2))
+    store.execute("UPDATE outcomes SET data = '999' WHERE id % 2 = 0")
+
+    assert processor(store()).resume().context.last_error_step == "check"
 
 
 def test_the_number_of_resumes_is_remembered(journal: Any) -> None:

@@ -391,6 +391,40 @@ def test_an_input_whose_data_could_not_be_stored_is_edited_at_the_step_that_fail
     assert (processor.retry if way.in_memory else processor.resume)(edited).output == [40]
 
 
+def test_an_input_that_a_wrong_processor_refused_is_edited_by_the_right_one(way: Way) -> None:
+    broken[1] = ValueError("one")
+    given = [ProcessorInput(input_id=f"in {text}", account_id="A", data=text) for text in "1x"]
+    ours, theirs = {"account_id": "A", "fail_fast": True}, {"account_id": "B"}
+    refused = way.again(way.processor(**ours).execute(given), theirs)
+    broken.clear()
+
+    def edit(of: Any, options: Any, input_id: str, data: Any) -> Any:
+        edited = way.processor(**options).edit(way.of(of), input_id, data)
+        return edited if way.in_memory else of
+
+    with pytest.raises(InvalidEdit, match="account_id 'A' is not this processor's account_id 'B'"):
+        edit(refused, theirs, "in x", "2")
+    edited = edit(edit(refused, ours, "in x", "2"), ours, "in 1", 3)
+    plan = way.plan(edited, ours)
+
+    assert [failed.step for failed in refused.failed] == ["prevalidation", "prevalidation"]
+    assert [item.start for item in plan] == ["check", "parse"]
+    assert plan.inputs[1].reason == "stopped at 'parse'; its data was edited"
+    assert way.again(edited, ours).output == [30, 20]
+
+
+def test_the_first_of_two_inputs_of_an_id_is_the_one_that_is_edited(way: Way) -> None:
+    broken[1] = ValueError("one")
+    isolating = {"prevalidation": "isolate"}
+    first = way.processor(prevalidation="isolate").execute([*inputs("1"), ProcessorInput(input_id="in 1", data="5")])
+    broken.clear()
+
+    again = way.again(way.edit(first, "in 1", 4), isolating)
+
+    assert told(again)[0] == "in 1: succeeded 40"
+    assert again.failed[0].step == "prevalidation"
+
+
 def test_an_input_that_never_started_is_edited_at_its_first_step(way: Way) -> None:
     broken[1] = ValueError("one")
     first = way.processor(fail_fast=True).execute(inputs("1", "x"))
