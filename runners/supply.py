@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
@@ -41,6 +41,7 @@ class Supply:
                         f"{name_of(self._source)} of ExecutorRunner made {executor!r}, which is no Executor"
                     )
                 _check_interpreters(executor)
+                _check_threads(executor)
                 self._executor = executor
             return self._executor
 
@@ -88,6 +89,20 @@ def _check_interpreters(executor: Executor) -> None:
             f"the interpreters of {type(executor).__name__} cannot import what a worker needs: {error}; "
             "use ProcessRunner, or ThreadRunner on a Python without a global lock"
         ) from error
+
+
+def _check_threads(executor: Any) -> None:
+    """A forked child has a copy of the executor, and none of the threads that would work or see to the workers."""
+    if not isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor):
+        return
+    threads = [getattr(executor, "_executor_manager_thread", None), *getattr(executor, "_threads", ())]
+    begun = [thread for thread in threads if thread is not None]
+    is_over = any(getattr(executor, name, False) for name in ("_broken", "_shutdown", "_shutdown_thread"))
+    if begun and not is_over and not any(thread.is_alive() for thread in begun):
+        raise RunnerError(
+            f"{type(executor).__name__} has its threads in another process, of which this one was forked; "
+            "give ExecutorRunner a function that makes executors, and this process has its own"
+        )
 
 
 def size_of(source: Any) -> int | None:

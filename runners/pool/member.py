@@ -13,7 +13,7 @@ from itertools import count
 from math import inf
 from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runners.pool import slot as slots
 from runners.pool.arena import Arena
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GRACE_S = 0.5
 """Between SIGTERM and SIGKILL, in seconds: time for the function's ``finally`` blocks."""
 _REAP_S = 2.0
+_UNKNOWN = 255
 _SOCKET_BYTES = 1 << 20
 
 # Every worker of this process, so that a forked copy of it can let go of them. Only replaced entry by entry.
@@ -223,6 +224,9 @@ class Member:
         self._kill_group()
         self.process.join(_REAP_S)
         code = self.process.exitcode
+        if code is None and self.has_ended_by(monotonic()):  # the kernel reaps where a program ignores SIGCHLD
+            popen: Any = getattr(self.process, "_popen", None)
+            popen.returncode = _UNKNOWN  # else Python keeps the process, and two descriptors, for ever
         self.forget()
         with suppress(ValueError):
             self.process.close()

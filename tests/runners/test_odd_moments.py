@@ -330,6 +330,49 @@ def test_a_forked_child_starts_workers_though_another_thread_of_its_parent_was_s
     assert what_forks(HELD_LOCKS) == "0\n"
 
 
+OWN = """
+import os, signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from runners import ExecutorRunner, RunnerError
+if __name__ == "__main__":
+    with {name}(1) as executor:
+        runner = ExecutorRunner(executor)
+        runner.run(abs, [-1])
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                runner.run(abs, [-1])
+            except RunnerError as error:
+                print(error, flush=True)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1], runner.run(abs, [-1]))
+"""
+
+
+@pytest.mark.parametrize("name", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_a_forked_child_is_told_that_an_executor_is_its_parents(name: str) -> None:
+    told, ended = what_forks(OWN.format(name=name)).splitlines()
+
+    assert told.startswith(f"{name} has its threads in another process, of which this one was forked; give ")
+    assert ended == "0 [1]"
+
+
+IGNORING = """
+import os, signal
+from runners import ProcessRunner
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def run():
+    assert ProcessRunner(2, "fork").run(abs, [-1, -2]) == [1, 2]
+    return len(os.listdir("/proc/self/fd"))
+print(run() == run())
+"""
+
+
+def test_a_program_that_ignores_its_children_keeps_no_descriptors_of_workers() -> None:
+    assert what_forks(IGNORING) == "True\n"
+
+
 LEASED = """
 import os, signal
 from runners.lease import Lease
