@@ -5,16 +5,17 @@ run.starts(inputs) ──▶ runner.stream ──▶ run.take ──▶ arrivals
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
 from pipeline.codeof import whole
 from pipeline.engine import Program, work_of
+from pipeline.errors import StopNow
 from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
-from pipeline.leaving import GRACE_S, Ended, take_back
+from pipeline.leaving import GRACE_S, Ended, leave, take_back
 from pipeline.model import ProcessorInput
 from pipeline.repeat import are_due, further, wait_s_of
 from pipeline.run import RunInProgress
@@ -27,32 +28,54 @@ from runners.protocol import stepped_in_threads
 Items: TypeAlias = Iterable[ProcessorInput[Any]]
 
 
-def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
-    """Every input with its outcome, as they finish. Whatever happens, none is left out."""
+def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Generator[Arrival]:
+    """Every input with its outcome, as they finish. Whatever happens, none is left out.
+
+    A signal that asked a run to stop whose consumer then leaves, or has left, is the program's to handle after that.
+    """
+    with asking_to_stop(run.interrupt) as on_signal:
+        try:
+            yield from _taken(run, runner, inputs)
+            yield from run.rest()
+        except GeneratorExit:
+            on_signal.comes_again = True
+            leave(run)
+            raise
+
+
+def _taken(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arrival]:
     program = _program(run, runner)
     stream: Iterator[Ended | None] | None = _results(run, runner, program, run.starts(inputs))
     ended: Ended | None = None
-    with asking_to_stop(run.interrupt):
-        try:
-            while stream is not None:
-                for ended in filter(None, stream):
-                    yield from run.take(*ended)
-                getattr(stream, "close", _nothing)()
-                while (wait_s := wait_s_of(run)) > 0:
-                    run.repeats.timing.sleep(wait_s)
-                stream = _results(run, runner, program, further(run)) if are_due(run) else None
-        except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
-            run.broken_into = True
-            run.interrupt(str(signalled) or "interrupted")
-            _end_now(stream, signalled)
-        except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
-            run.fail(error)
-        except GeneratorExit:
-            take_back(run, runner, ended, _further(run, runner, stream))
-            raise
-        finally:
+    try:
+        while stream is not None:
+            for ended in filter(None, stream):
+                yield from run.take(*ended)
             getattr(stream, "close", _nothing)()
-        yield from run.rest()
+            while (wait_s := wait_s_of(run)) > 0:
+                run.repeats.timing.sleep(wait_s)
+            stream = _results(run, runner, program, further(run)) if are_due(run) else None
+    except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
+        run.broken_into = True
+        run.interrupt(str(signalled) or "interrupted")
+        _end_now(stream, signalled)
+    except Exception as error:  # noqa: BLE001 - a runner that raises must not cost the outcomes so far
+        run.fail(error)
+    except GeneratorExit:
+        _take_back(run, runner, ended, stream)
+        raise
+    finally:
+        getattr(stream, "close", _nothing)()
+
+
+def _take_back(run: RunInProgress, runner: Runner, ended: Ended | None, stream: Iterator[Ended | None] | None) -> None:
+    """``take_back`` of a stream, which a second signal ends without waiting for what is in flight."""
+    try:
+        take_back(run, runner, ended, _further(run, runner, stream))
+        getattr(stream, "close", _nothing)()
+    except StopNow as signalled:
+        run.broken_into = True
+        _end_now(stream, signalled)
 
 
 async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncGenerator[Arrival]:

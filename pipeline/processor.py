@@ -6,7 +6,7 @@ inputs ─▶ prevalidate ─▶ decide ─▶ runner.stream(run_one) ─▶ tak
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from typing import Any, Generic, overload
 
@@ -26,6 +26,7 @@ from pipeline.errors import InvalidSetting
 from pipeline.gather import Known, gather
 from pipeline.guard import check_named
 from pipeline.handle import RunHandle
+from pipeline.interrupts import give_back_signals
 from pipeline.journal import Past, check_shared, recorder_for
 from pipeline.leaving import hand_over, keep_all, leave
 from pipeline.model import ExecutionContext, Outcome, Plan, ProcessorInput
@@ -111,8 +112,9 @@ class Processor(Generic[A, B, R]):
         inputs = batch(inputs)
         run = self._begin(context, joining=inputs if isinstance(inputs, list | tuple) else ())
         try:
-            for arrival in arrivals(run, self.runner, inputs):
-                yield arrival.outcome
+            with closing(arrivals(run, self.runner, inputs)) as arriving:
+                for arrival in arriving:
+                    yield arrival.outcome
             end_stream(run)
         finally:
             leave(run)
@@ -251,6 +253,7 @@ class Processor(Generic[A, B, R]):
         ``read`` is what ``Left`` has of inputs that come from the journal.
         """
         check_context(context)
+        give_back_signals()
         if self.runner.crosses_processes:
             check_crossing(self.pipeline, self.settings.journal, self.settings.rules.registry, self.runner.dumps)
         check_shared(self.pipeline, self.settings.journal, self.runner.crosses_processes)

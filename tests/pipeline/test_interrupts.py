@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -193,3 +194,79 @@ except KeyboardInterrupt:
 
     expected = 130 if number == signal.SIGINT else -number
     assert (done.stdout, done.stderr, done.returncode) == ("8\n", "", expected)
+
+
+LEFT = """
+import os, signal, threading
+from pipeline import Processor, step, to_inputs
+from runners import ThreadRunner
+
+leaving, for_ever = threading.Event(), threading.Event()
+
+def work(number):
+    if number:
+        leaving.wait(60)
+    if number == 1:
+        for each in {signals}:
+            os.kill(os.getpid(), each)
+    if number and {hangs}:
+        for_ever.wait(60)
+    return number
+
+try:
+    stream = Processor(pipeline=step("work")(work), runner=ThreadRunner(2)).stream(to_inputs(range(6)))
+    for outcome in stream:
+        leaving.set()
+        {leave}
+    del stream
+    for_ever.wait(60)
+except KeyboardInterrupt as error:
+    os._exit(130 if type(error) is KeyboardInterrupt else 1)
+"""
+
+
+@pytest.mark.parametrize("leave", ["stream.close()", "break"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
+def test_a_signal_while_a_stream_is_left_is_the_programs_to_handle(leave: str, number: signal.Signals) -> None:
+    script = LEFT.format(signals=[int(number)], hangs=False, leave=leave)
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stderr, done.returncode) == ("", 130 if number == signal.SIGINT else -number)
+
+
+@pytest.mark.parametrize("leave", ["stream.close()", "break"])
+def test_a_second_signal_while_a_stream_is_left_waits_for_nobody(leave: str) -> None:
+    signals = [int(signal.SIGINT), int(signal.SIGTERM)]
+    script = LEFT.format(signals=signals, hangs=True, leave=leave)
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+
+    assert (done.stderr, done.returncode) == ("", 130)
+
+
+def test_a_stream_that_ended_in_another_thread_leaves_later_runs_their_signals() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stream: Any = Processor(pipeline=step("same")(str)).stream(to_inputs(range(3)))
+    next(stream)
+    thread = threading.Thread(target=stream.close)
+    thread.start()
+    thread.join()
+
+    with pytest.raises(RunInterrupted):
+        Processor(pipeline=send).execute(to_inputs([(int(signal.SIGINT), os.getpid()), (0, 0)]))
+
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stream_that_ended_in_another_thread_leaves_the_event_loop_its_signals() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stream: Any = Processor(pipeline=step("same")(str)).stream(to_inputs(range(3)))
+    next(stream)
+    thread = threading.Thread(target=stream.close)
+    thread.start()
+    thread.join()
+
+    asyncio.run(Processor(pipeline=step("same")(str)).aexecute(to_inputs(range(3))))
+
+    assert signal.getsignal(signal.SIGINT) is before
