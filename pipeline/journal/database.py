@@ -30,6 +30,7 @@ class Database(ABC):
 
     sql: Mapping[str, str]
     is_shared: bool = True
+    restore: str = "restore the database from a copy"
 
     def __init__(self, name: str, durability: Durability, sync: Sync, cipher: Cipher | None) -> None:
         if durability not in ("input", "step"):

@@ -159,7 +159,10 @@ class Past:
 
     def _cure(self, run_id: str | None) -> str:
         """What may have been meant: a run of nearly that id, or the latest."""
-        known = [run.run_id for run in self.journal.runs() if run.processor == self.name]
+        try:
+            known = [run.run_id for run in self.journal.runs() if run.processor == self.name]
+        except JournalDamaged:  # of a run that is not meant
+            return ""
         if not known:
             return "; execute(inputs) without previous_run_id makes one"
         return f"{did_you_mean(run_id, known, 0.9)}; the latest is {known[-1]!r}"

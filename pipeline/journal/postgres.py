@@ -196,7 +196,7 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
         state = getattr(error, "sqlstate", None) or ""
         told = f"{self.name}: {' '.join(str(error).split())}{f' (SQLSTATE {state})' if state else ''}"
         if state in _DAMAGED:
-            return JournalDamaged(f"{told}; restore the database from a copy")
+            return JournalDamaged(f"{told}; {self.restore}")
         cures = (cure for start, cure in _CURES.items() if state.startswith(start))
         cure = next(cures, "") if state else _LOST
         return JournalError(f"{told}; {cure}" if cure else told)

@@ -83,6 +83,11 @@ class Journal(Protocol):
         ...
 
     @property
+    def restore(self) -> str:
+        """What helps where it is damaged, for messages."""
+        ...
+
+    @property
     def is_shared(self) -> bool:
         """Whether others may take part, machines or containers, that know by ``beat`` alone that an owner lives."""
         ...

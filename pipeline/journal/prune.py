@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import InvalidSetting, UnknownRun
-from pipeline.journal.records import RunRow
+from pipeline.journal.records import SeenRun
 from pipeline.shown import quoted
 
 
@@ -41,9 +41,9 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not age >= 0):
             raise InvalidSetting(f"older_than_s={age!r}: give a number of seconds, from 0; 86_400 are a day")
 
-    def choose(self, runs: Sequence[RunRow], owned: Collection[int], now: float | None = None) -> Chosen:
+    def choose(self, runs: Sequence[SeenRun], owned: Collection[int], now: float | None = None) -> Chosen:
         """The batches to forget among ``runs``, the earliest first; those in ``owned`` are in progress and stay."""
-        by_batch: dict[int, list[RunRow]] = {}
+        by_batch: dict[int, list[SeenRun]] = {}
         for run in runs:
             by_batch.setdefault(run.batch, []).append(run)
         if self.run_id is not None and all(run.run_id != self.run_id for run in runs):
@@ -51,20 +51,17 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         chosen = [batch for batch in self._candidates(by_batch, time() if now is None else now) if batch not in owned]
         return Chosen(tuple(chosen), sum(len(by_batch[batch]) for batch in chosen))
 
-    def _candidates(self, by_batch: dict[int, list[RunRow]], now: float) -> list[int]:
+    def _candidates(self, by_batch: dict[int, list[SeenRun]], now: float) -> list[int]:
         if self.older_than_s is not None:
             limit = now - self.older_than_s
-            return [batch for batch, runs in by_batch.items() if max(map(_last_seen, runs)) < limit]
+            return [batch for batch, runs in by_batch.items() if max(run.seen_at for run in runs) < limit]
         if self.run_id is not None:
             return [batch for batch, runs in by_batch.items() if any(run.run_id == self.run_id for run in runs)]
         kept: dict[str, int] = {}
         candidates = list[int]()
         for batch, runs in sorted(by_batch.items(), key=lambda item: item[1][-1].run, reverse=True):
-            kept[runs[-1].processor] = kept.get(runs[-1].processor, 0) + 1
-            if kept[runs[-1].processor] > (self.keep_last or 0):
+            latest, later = runs[-1], kept.get(runs[-1].processor, 0)
+            if later >= (self.keep_last or 0):
                 candidates.append(batch)
+            kept[latest.processor] = later + latest.is_sound  # a damaged one takes the place of no other
         return candidates
-
-
-def _last_seen(run: RunRow) -> float:
-    return run.ended_at or run.started_at

@@ -19,9 +19,11 @@ from pipeline.journal.records import (
     OutcomeRow,
     Row,
     RunRow,
+    SeenRun,
     id_of,
     slot_range,
 )
+from pipeline.shown import quoted
 
 R = TypeVar("R", RunRow, InputRow, OutcomeRow, AttemptsRow)
 P = TypeVar("P", InputRow, OutcomeRow)
@@ -78,6 +80,18 @@ class SqlReader(Database):
     def runs(self) -> list[RunRow]:
         """All runs, the earliest first."""
         return [self._read(RunRow, "runs", row) for row in self._rows("runs")]
+
+    def _sound_run(self, number: int) -> RunRow | None:
+        """A run by its number, if its row is what was written."""
+        row = self._one("run_by_number", number)
+        try:
+            return None if row is None else RunRow.read(row)
+        except (Mismatch, TypeError, ValueError):
+            return None
+
+    def _seen(self) -> list[SeenRun]:
+        """What can be seen of all runs, the earliest first, also where rows are damaged."""
+        return [SeenRun.read(row) for row in self._rows("runs")]
 
     # one input
 
@@ -157,19 +171,20 @@ class SqlReader(Database):
         try:
             return kind.read(row)
         except (Mismatch, TypeError, ValueError) as error:
-            raise self._damaged(table, row[0] if row else None) from error
+            which = f"{table} (run {quoted(row[2])})" if kind is RunRow and len(row) > 2 else table
+            raise self._damaged(which, row[0] if row else None, table) from error
 
     def _damaged(self, table: str, number: object, holds: str = "") -> JournalDamaged:
         return JournalDamaged(
             f"{self.name}: row {number if isinstance(number, int) else '?'} of {table} is not what was written; "
-            f"restore the file from a copy, or {_CURES.get(holds or table, 'prune the run and give its inputs again')}"
+            f"{self.restore}, or {_CURES.get(holds or table, 'prune the run and give its inputs again')}"
         )
 
     def _damaged_page(self, kind: type[Any], number: object) -> JournalDamaged:
         return self._damaged("pages", number, "outcomes" if kind is OutcomeRow else "")
 
     def _repeated(self, table: str, number: int) -> JournalDamaged:
-        return JournalDamaged(f"{self.name}: row {number} of {table} comes again; restore the file from a copy")
+        return JournalDamaged(f"{self.name}: row {number} of {table} comes again; {self.restore}")
 
     # pages
 

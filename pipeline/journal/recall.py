@@ -216,7 +216,7 @@ def doubt(journal: Journal, left: Iterable[InputRow]) -> str | None:
         if stands_in(row):  # the id in it may be another, so that to run what seems new would be to run it again
             return (
                 f"{journal.name}: row {row.id} of inputs is not what was written, and may be this input's; "
-                'restore the file from a copy, or let such inputs start over: on_bad_payload="restart"'
+                f'{journal.restore}, or let such inputs start over: on_bad_payload="restart"'
             )
     return None
 
@@ -239,5 +239,5 @@ def _refuse_gaps(journal: Journal, run: RunRow, known: int) -> None:
         if found < counted:
             raise JournalDamaged(
                 f"{journal.name}: {counted - found} of the {counted} {what} of run {run.run_id} are gone; "
-                "restore it from a copy, or prune the run and give its inputs again"
+                f"{journal.restore}, or prune the run and give its inputs again"
             )

@@ -9,6 +9,7 @@ Rows of which there are many are Structs that the garbage collector need not loo
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -166,6 +167,32 @@ class RunRow(NamedTuple):
         """The record in a row; ``Mismatch`` when it is not what was written."""
         found = cls(row[0], row[1], _read(row[2]) or "", _read(row[3]) or "", *row[4:9])
         return _checked(found, row[-1])
+
+
+class SeenRun(NamedTuple):
+    """What can be seen of a run whose row may be damaged, enough to forget it; ``is_sound`` says that it is not.
+
+    ``seen_at`` is when it ended, or else began, in seconds; where that cannot be told, it is for ever in the future.
+    """
+
+    run: int
+    batch: int
+    run_id: str
+    processor: str
+    seen_at: float
+    is_sound: bool
+
+    @classmethod
+    def read(cls, row: Row) -> SeenRun:
+        """Of any row that has all columns."""
+        try:
+            run = RunRow.read(row)
+        except (Mismatch, TypeError, ValueError):
+            number, batch = (value if isinstance(value, int) else 0 for value in row[:2])
+            run_id, processor = (_read(text) or "" if isinstance(text, str) else "" for text in row[2:4])
+            seen_at = row[7] or row[6]
+            return cls(number, batch, run_id, processor, seen_at if isinstance(seen_at, int | float) else inf, False)
+        return cls(run.run, run.batch, run.run_id, run.processor, run.ended_at or run.started_at, True)
 
 
 def id_of(row: Row) -> tuple[int, str]:

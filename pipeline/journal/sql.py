@@ -55,9 +55,10 @@ class SqlJournal(SqlReader):
         raise RunOwned(f"run {previous.run_id} was pruned from {self.name} a moment ago")
 
     def _bury(self, connection: Any, batch: int, number: int) -> None:
-        """A run whose owner is dead has died."""
-        row = self.run(number)._replace(state="died")
-        connection.execute(self.sql["change_run"], _changes_of(row))
+        """A run whose owner is dead has died; a damaged row stays as it is, and keeps no other run from anything."""
+        row = self._sound_run(number)
+        if row is not None:
+            connection.execute(self.sql["change_run"], _changes_of(row._replace(state="died")))
         connection.execute(self.sql["bury"], (batch, number))
 
     def recover(self) -> None:
@@ -133,8 +134,8 @@ class SqlJournal(SqlReader):
     def _chosen(self, pruning: Pruning) -> Chosen:
         """The batches to forget, locked; chosen anew, for one may have been gone on with before it was locked."""
         owned = {row[0] for row in self._rows("owners")}
-        vacant = {batch for batch in pruning.choose(self.runs(), owned).batches if self._has_no_owner(batch)}
-        runs = self.runs()
+        vacant = {batch for batch in pruning.choose(self._seen(), owned).batches if self._has_no_owner(batch)}
+        runs = self._seen()
         return pruning.choose(runs, {run.batch for run in runs} - vacant)
 
     def _has_no_owner(self, batch: int) -> bool:

@@ -44,6 +44,9 @@ _BREAKERS = """CREATE TABLE IF NOT EXISTS breakers (
 INSPECTED_BYTES = 64_000_000
 """Up to this size a file's structure is checked before a run in it is gone on with: about a second."""
 
+RESTORE = "restore the file from a copy (first move it away, with its -wal and -shm)"
+"""What SQLite has not yet written into the damaged file would be taken for the copy's."""
+
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "UnicodeDecodeError")
 """What SQLite says of a damaged file; our statements are right, so one it cannot run means a damaged schema.
 
@@ -63,6 +66,7 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
     """
 
     sql: Mapping[str, str] = statements(now=_NOW)
+    restore = RESTORE
     _inspected = False
 
     def __init__(
@@ -185,14 +189,14 @@ def _inspect(connection: sqlite3.Connection, path: str) -> None:
         return
     (problem,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if problem != "ok":
-        raise JournalDamaged(f"{path}: {problem}; restore the file from a copy")
+        raise JournalDamaged(f"{path}: {problem}; {RESTORE}")
 
 
 def mapped(error: Exception, path: str) -> Exception:
     """What SQLite or the system said, with the path and a cure."""
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
     if code.startswith(_DAMAGE) and "transaction" not in str(error):
-        return JournalDamaged(f"{path}: {error} ({code}); restore the file from a copy")
+        return JournalDamaged(f"{path}: {error} ({code}); {RESTORE}")
     cure = {
         "SQLITE_FULL": "; the disk is full: free some space and resume",
         "SQLITE_BUSY": f"; another process has been writing for {BUSY_S:.0f} s",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from pipeline import ProcessorInput, to_inputs
-from pipeline.errors import JournalDamaged
+from pipeline import Processor, ProcessorInput, step, to_inputs
+from pipeline.errors import JournalDamaged, UnknownRun
 from pipeline.journal import SqliteJournal
 from tests.journal.damage import Specimen, cuts, flips, processor, runs_of, tally
+from tests.journal.roster import Store
 
 ERRORS = {
     "error naming the file",
@@ -70,6 +72,75 @@ def raise_what_the_plan_says(journal: SqliteJournal) -> None:
     for planned in processor(journal).plan(runs_of(journal, "numbers")[-1]):
         if planned.action == "refuse":
             raise JournalDamaged(planned.reason)
+
+
+@step("one")
+def one(value: int) -> int:
+    return value
+
+
+def with_a_damaged_run(store: Store) -> tuple[Processor[Any], str, Processor[Any], str]:
+    """Two processors with a run each; the row of the first is not what was written."""
+    first, other = (Processor(name=name, pipeline=one, journal=store()) for name in ("first", "other"))
+    ids = [which.execute(to_inputs([1])).run_id for which in (first, other)]
+    store.execute(f"UPDATE runs SET inputs = 7 WHERE run_id = '{ids[0]}'")
+    return first, ids[0], other, ids[1]
+
+
+def test_a_damaged_row_of_a_run_is_named_and_leaves_the_others_alone(store: Store) -> None:
+    first, damaged, other, run_id = with_a_damaged_run(store)
+
+    with pytest.raises(JournalDamaged, match=rf"row \d+ of runs \(run '{damaged}'\) is not what was written; restore"):
+        first.resume()
+    with pytest.raises(UnknownRun, match="no run 'nope' of processor 'other'"):
+        other.resume("nope")
+
+    assert other.resume(run_id).output == [1]
+    assert store().prune(run_id=damaged).batches == 1
+    assert [run.processor for run in store().runs()] == ["other", "other"]
+
+
+def test_a_damaged_row_of_a_run_keeps_no_other_from_being_pruned(store: Store) -> None:
+    _, _, other, run_id = with_a_damaged_run(store)
+
+    assert store().prune(run_id=run_id).batches == 1
+    other.execute(to_inputs([1]))
+    other.execute(to_inputs([1]))
+
+    assert store().prune(keep_last=1).batches == 1
+    assert store().prune(older_than_s=3_600).batches == 0
+    assert store().prune(keep_last=0).batches == 2
+
+
+def test_a_damaged_run_takes_the_place_of_no_other_that_is_kept(store: Store) -> None:
+    first, *_ = with_a_damaged_run(store)
+    kept = first.execute(to_inputs([1])).run_id
+    first.execute(to_inputs([1]))
+    store.execute("UPDATE runs SET inputs = 7 WHERE run = (SELECT max(run) FROM runs)")
+
+    pruned = store().prune(keep_last=1)
+
+    assert pruned.batches == 1
+    assert store().find("first", kept) is not None
+
+
+def test_a_damaged_row_of_a_run_whose_process_died_keeps_no_other_waiting(store: Store) -> None:
+    first, damaged, other, _ = with_a_damaged_run(store)
+    store.execute("UPDATE batches SET owner_run = 1, owner = 'nobody' WHERE processor = 'first'")
+
+    assert other.resume().output == [1]
+    with pytest.raises(JournalDamaged, match=damaged):
+        first.resume()
+    assert store().prune(run_id=damaged).batches == 1
+
+
+def test_a_damaged_file_is_to_be_moved_away_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").write_bytes(b"no database" * 1_000)
+
+    with pytest.raises(
+        JournalDamaged, match=r"restore the file from a copy \(first move it away, with its -wal and -shm"
+    ):
+        SqliteJournal(tmp_path / "runs.db").runs()
 
 
 def test_two_inputs_of_one_id_are_no_gap(tmp_path: Path) -> None:
