@@ -153,8 +153,9 @@ class Processor(Generic[A, B, R]):
         """Go on with a run of the journal, the latest unless named, also after kill -9; its inputs come from there.
 
         What succeeded keeps its output, the rest goes on where it stopped; ``only`` and ``lift`` as in ``retry``.
-        ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it,
-        ``InputsNeeded`` when an input could not be stored: then give the inputs again, with ``previous_run_id``.
+        ``UnknownRun`` (a ``LookupError``) when there is none, ``RunOwned`` when another process is at work on it
+        or came first by a moment, ``InputsNeeded`` when an input could not be stored: then give the inputs again, with
+        ``previous_run_id``.
         """
         check_run_id(run_id)
         return self._go_on(self._past().left(run_id), only, lift)
