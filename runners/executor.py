@@ -7,8 +7,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, InvalidStateError, wait
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, wait
 from contextvars import Context, copy_context
 from typing import Any, Self, TypeVar
 
@@ -21,7 +20,7 @@ from runners.pool.picklable import pickle_function
 from runners.pool.unguarded import check_guard
 from runners.protocol import Crash
 from runners.streaming import StreamRunner
-from runners.supply import Source, Supply, dumps_for, is_thread_pool, name_of, size_of
+from runners.supply import Source, Supply, dumps_for, end_forsaken, is_thread_of, is_thread_pool, name_of, size_of
 from runners.window import Window
 
 T = TypeVar("T")
@@ -29,9 +28,6 @@ R = TypeVar("R")
 
 CHUNK_S = 0.02
 """Seconds of work in a chunk: a future costs about 0.1 ms in a process pool."""
-
-FORSAKEN_S = 5.0
-"""Seconds that the thread of a broken pool has to tell all whom it knows."""
 
 
 class ExecutorRunner(StreamRunner):
@@ -200,7 +196,7 @@ class _Fleet(ABC):
         try:
             future = executor.submit(*self.call(values, budget_s))
             if getattr(executor, "_broken", False):
-                _end_forsaken(executor)
+                end_forsaken(executor)
             return future
         except BrokenExecutor as error:
             if not self.supply.makes:
@@ -232,6 +228,9 @@ class _Fleet(ABC):
         )
 
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
+        if self.executor is not None and is_thread_of(self.executor):
+            self._release_in_its_thread(self.executor, futures)
+            return
         if self.owned and in_a_hurry and self.supply.makes:
             # Its workers are killed now. Until Python 3.12 the thread of a broken pool trips over a cancelled future.
             self.supply.close(in_a_hurry)
@@ -242,19 +241,12 @@ class _Fleet(ABC):
         elif not in_a_hurry:
             wait(running)
 
-
-def _end_forsaken(executor: Any) -> None:
-    """End the futures that nobody will: until Python 3.12 a pool of processes may break in the midst of a ``submit``.
-
-    Its thread has told all whom it knew by then, or tripped over the one that came.
-    """
-    thread = getattr(executor, "_executor_manager_thread", None)
-    if thread is not None:
-        thread.join(FORSAKEN_S)
-    pending: dict[Any, Any] = getattr(executor, "_pending_work_items", None) or {}
-    for item in [*pending.values()]:
-        with suppress(InvalidStateError):
-            item.future.set_exception(BrokenExecutor(str(executor._broken)))
+    def _release_in_its_thread(self, executor: Executor, futures: list[Any]) -> None:
+        """The thread of a pool may be the one that collects a stream that was left alone, and must go on."""
+        for future in futures:
+            future.cancel()
+        if self.owned:
+            self.supply.drop(executor)
 
 
 class _InThreads(_Fleet):

@@ -8,7 +8,14 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    InvalidStateError,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
@@ -18,6 +25,8 @@ from runners.errors import RunnerError
 
 TIDY_S = 2.0
 """How long a pool whose workers were killed is waited for, in seconds."""
+FORSAKEN_S = 5.0
+"""Seconds that the thread of a broken pool has to tell all whom it knows."""
 
 Source: TypeAlias = "Executor | Callable[[], Executor]"
 
@@ -139,6 +148,25 @@ def _unwrapped(source: Any) -> Any:
 
 def _is_partial(source: Any) -> bool:
     return isinstance(source, partial)
+
+
+def is_thread_of(executor: Executor) -> bool:
+    """Whether this is the thread in which a pool sees to its processes."""
+    return threading.current_thread() is getattr(executor, "_executor_manager_thread", None)
+
+
+def end_forsaken(executor: Any) -> None:
+    """End the futures that nobody will: until Python 3.12 a pool of processes may break in the midst of a ``submit``.
+
+    Its thread has told all whom it knew by then, or tripped over the one that came.
+    """
+    thread = getattr(executor, "_executor_manager_thread", None)
+    if thread is not None:
+        thread.join(FORSAKEN_S)
+    pending: dict[Any, Any] = getattr(executor, "_pending_work_items", None) or {}
+    for item in [*pending.values()]:
+        with suppress(InvalidStateError):
+            item.future.set_exception(BrokenExecutor(str(executor._broken)))
 
 
 # Those whose workers are being waited for. An interpreter that ends all the same must not wait for them again.

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -535,6 +536,31 @@ def test_python_may_end_while_a_thread_waits_for_workers_that_hang() -> None:
     closing.join(10.0)
 
     assert not closing.is_alive()
+
+
+def take_a_moment(value: int) -> int:
+    time.sleep(0.05)
+    return value
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("is_yours", [False, True])
+def test_a_stream_that_a_pools_own_thread_collects_does_not_keep_that_from_going_on(is_yours: bool) -> None:
+    closed = threading.Event()
+    pool = POOLS["fork"]()
+    runner = ExecutorRunner(pool if is_yours else lambda: pool, max_workers=2, crosses_processes=True)
+    with pool, runner if is_yours else nullcontext():
+        call = pool.submit(time.sleep, 0.2)
+        stream: Any = runner.stream(take_a_moment, range(100))
+        next(stream)
+
+        def close(_: object) -> None:
+            stream.close()
+            closed.set()
+
+        call.add_done_callback(close)
+
+        assert closed.wait(20)
 
 
 def at_work(parent: int) -> set[int]:
