@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from pipeline.engine import Program
+from pipeline.engine import Program, set_aside
 from pipeline.guard import Group, Member, adrive, drive, together
 from pipeline.loops import to_the_end
 from pipeline.model import Attempt, Note
@@ -36,7 +36,9 @@ def batch_work_of(program: Program, place: int, on_loop: bool) -> Callable[[Pair
 def run_batch(program: Program, place: int, pairs: Pairs) -> list[End]:
     """Take the inputs through the step at ``place``. Never raises, whatever the step does."""
     group = _group(program, place, pairs, in_thread=False)
-    if pairs:
+    if program.is_barred:
+        group.set_aside(set_aside(pairs))
+    elif pairs:
         drive(group.guard, together(group))
     return [_end(member) for member in group.members]
 
@@ -44,7 +46,9 @@ def run_batch(program: Program, place: int, pairs: Pairs) -> list[End]:
 async def arun_batch(program: Program, place: int, pairs: Pairs, in_thread: bool = True) -> list[End]:
     """``run_batch`` on an event loop; a sync function runs in a thread."""
     group = _group(program, place, pairs, in_thread)
-    if pairs:
+    if program.is_barred:
+        group.set_aside(set_aside(pairs))
+    elif pairs:
         await adrive(group.guard, together(group))
     return [_end(member) for member in group.members]
 

@@ -71,7 +71,7 @@ def _taken(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arriva
 def _take_back(run: RunInProgress, runner: Runner, ended: Ended | None, stream: Iterator[Ended | None] | None) -> None:
     """``take_back`` of a stream, which a second signal ends without waiting for what is in flight."""
     try:
-        take_back(run, runner, ended, _further(run, runner, stream))
+        take_back(run, runner, ended, () if stream is None else stream)
         getattr(stream, "close", _nothing)()
     except StopNow as signalled:
         run.broken_into = True
@@ -107,11 +107,6 @@ def _results(run: RunInProgress, runner: Runner, program: Program, starts: Itera
     if run.total is None and runner.ends_calls:  # a consumer that leaves does not wait for calls in flight
         return runner.ticking(work, starts, GRACE_S)
     return runner.stream(work, starts)
-
-
-def _further(run: RunInProgress, runner: Runner, stream: Iterator[Ended | None] | None) -> Iterable[Ended | None]:
-    """What a stream still gives to a consumer that leaves; nothing where it might not be given a turn."""
-    return () if stream is None or (runner.ends_calls and has_batches(run.pipeline)) else stream
 
 
 def _aresults(run: RunInProgress, runner: Runner, program: Program, starts: Iterator[Start]) -> AsyncIterator[Ended]:

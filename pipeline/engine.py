@@ -85,9 +85,11 @@ class Program:
         self.supplies: Supplies = self._supplies()
         self.calls: tuple[Call, ...] = self._calls()
         """The steps ready to be called where they are."""
+        self.is_barred: bool = False
+        self.parts: list[Program] = [self]  # that are barred together; a thread of the runner may add one meanwhile
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("calls", "threaded_calls", "stopping", "supplies")
+        made = ("calls", "threaded_calls", "stopping", "supplies", "is_barred", "parts")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -95,6 +97,7 @@ class Program:
         self.supplies = supplies_in_worker(self.run_id, self._supplies) if self.run_id else self._supplies()
         self.stopping = self.supplies.is_stopped
         self.calls = self._calls()
+        self.is_barred, self.parts = False, [self]
 
     def _supplies(self) -> Supplies:
         return Supplies(
@@ -107,8 +110,13 @@ class Program:
             self.supplies.shared.stop()
 
     def bar(self) -> None:
-        """Let no input that has not begun begin in this process: its first step sets it aside."""
-        barred = tuple(Call(call.place, call.step, _set_aside) for call in self.calls)
+        """Let no input that has not begun begin in this process: its first step here sets it aside."""
+        self.is_barred = True
+        for part in self.parts.copy():
+            part._set_all_aside()
+
+    def _set_all_aside(self) -> None:
+        barred = tuple(Call(call.place, call.step, set_aside) for call in self.calls)
         self.__dict__.update(calls=barred, threaded_calls=barred)
 
     def part(self, start: int, end: int) -> Program:
@@ -119,6 +127,9 @@ class Program:
         part.end = end
         part.is_async = any(step.is_async for step in self.pipeline.steps[start:end])
         part.calls = self.calls[:end]
+        self.parts.append(part)
+        if self.is_barred:
+            part._set_all_aside()
         return part
 
     def _calls(self) -> tuple[Call, ...]:
@@ -181,7 +192,8 @@ class Program:
         )
 
 
-def _set_aside(_value: Any) -> Refusal:
+def set_aside(_value: Any) -> Refusal:
+    """What a step gives that does not begin any more."""
     return Refusal(error=SetAside(STOPPED), parked=STOPPED)
 
 

@@ -37,6 +37,9 @@ from runners import Crash, Runner, SequentialRunner
 LOOKS = 4
 """How often a batch that waits is looked at, in the time that it may wait."""
 
+TURN_S = 0.02
+"""How often, in seconds, the consumer is given a turn by a runner that can end calls."""
+
 Journeys: TypeAlias = "Generator[Journey | None]"
 """Inputs as they come out of a stage; ``None`` is a moment in which none did."""
 
@@ -75,15 +78,14 @@ class Stages:
         self.broken_into: KeyboardInterrupt | None = None  # written where the signal comes first
         self.pulling_s: float = 0.0  # that the source of the inputs took; written by whoever pulls it
 
-    def results(self, starts: Iterable[Start]) -> Generator[tuple[int, Result[Trace, Crash]]]:
-        """As ``runner.stream`` gives: every input of ``starts`` with its end, as they finish."""
+    def results(self, starts: Iterable[Start]) -> Generator[tuple[int, Result[Trace, Crash]] | None]:
+        """As ``runner.ticking`` gives: every input of ``starts`` with its end, as they finish."""
         journeys = self._begun(starts)
         for start, end in stages_of(self.program.pipeline):
             journeys = self._stage(start, end, journeys)
         try:
             for journey in journeys:
-                if journey is not None:
-                    yield journey.position, journey.finish()
+                yield None if journey is None else (journey.position, journey.finish())
         finally:
             self.closed = True
             self._close(journeys)
@@ -124,11 +126,12 @@ class Stages:
                 yield (journey.input_id, journey.index, journey.value) if journey is not None and enters else IDLE
 
         work = work_of(self.program.part(start, end), on_loop=self.runner.awaits)
-        stream = self._stream(work, source(), look_s)
+        stream, is_turn = self._stream(work, source(), look_s), _turns(look_s)
         try:
             for arrived in stream:
                 if arrived is None:
-                    yield None
+                    if is_turn():
+                        yield None
                     continue
                 number, result = arrived
                 journey = sent.pop(number)
@@ -191,10 +194,12 @@ class Stages:
                 yield [(each.input_id, each.value) for each in batch if each.enters(place + 1)]
 
         stream = self._stream(batch_work_of(self.program, place, self.runner.awaits), source(), look_s)
+        is_turn = _turns(look_s)
         try:
             for arrived in stream:
                 if arrived is None:
-                    yield None
+                    if is_turn():
+                        yield None
                     continue
                 number, result = arrived
                 batch = sent.pop(number)
@@ -225,9 +230,9 @@ class Stages:
     def _stream(
         self, work: Callable[[Any], Any], source: Iterator[Any], look_s: float | None
     ) -> Iterator[tuple[int, Result[Any, Crash]] | None]:
-        if look_s is None:
+        if look_s is None and not self.runner.ends_calls:
             return self.runner.stream(work, source)
-        return self.runner.ticking(work, source, look_s)
+        return self.runner.ticking(work, source, look_s or TURN_S)
 
     def _close(self, *streams: Any) -> None:
         """Where a second Ctrl-C is why, they are told, so that they wait for nobody.
@@ -257,3 +262,20 @@ def _is_lost(result: Result[Any, Crash]) -> bool:
 
 def _look_s(batched: Batched) -> float | None:
     return None if batched.max_wait_s is None else max(0.001, batched.max_wait_s / LOOKS)
+
+
+def _turns(look_s: float | None) -> Callable[[], bool]:
+    """Whether a turn that a runner gives is to go on to the consumer: each is an empty call of the stages behind."""
+    if look_s is not None:
+        return lambda: True
+    due = monotonic() + TURN_S
+
+    def is_turn() -> bool:
+        nonlocal due
+        now = monotonic()
+        if now < due:
+            return False
+        due = now + TURN_S
+        return True
+
+    return is_turn

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import ExecutionContext, JournalError, MemoryJournal, Processor, Skipped, step, to_inputs
+from pipeline import ExecutionContext, JournalError, MemoryJournal, Processor, Skipped, batch_step, step, to_inputs
+from pipeline.batchcall import run_batch
+from pipeline.engine import Program, run_one
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from tests.runners import faults
 from tests.runners.processes import nothing_left_behind
@@ -181,6 +183,49 @@ def test_a_consumer_that_stops_early_loses_nothing_that_had_finished(name: str, 
     assert known <= finished
     assert len(finished - known) <= in_flight
     assert len(finished) < 50
+
+
+@batch_step("together", max_size=4)
+def together(numbers: list[int]) -> list[int]:
+    return numbers
+
+
+@pytest.mark.parametrize("name", [*WAIT, *END])
+def test_a_stream_of_batches_that_is_closed_keeps_all_that_had_finished(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.leaving.GRACE_S", 60.0)  # all in flight end by themselves
+    notes, journal = tmp_path / "notes", MemoryJournal()
+    work = step("work", version="1")(partial(anote if name == "async" else note, path=str(notes)))
+    processor: Processor[Any, Any, Any] = Processor(
+        pipeline=together >> work, runner=(WAIT | END)[name](), journal=journal
+    )
+
+    with closing(processor.stream(to_inputs(range(50)), FIRST)) as stream:  # type: ignore[type-var]
+        next(stream)
+        time.sleep(0.1)  # the workers go on meanwhile
+
+    again = Processor(pipeline=together >> step("work", version="1")(refuse), journal=journal)
+    result = again.execute(to_inputs(range(50)), ExecutionContext(previous_run_id="first"))
+    known = {outcome.output for outcome in result.outcomes if isinstance(outcome, Skipped)}
+    assert known == {int(number) for number in notes.read_text().split()}
+    assert len(known) < 50
+
+
+def test_an_input_that_has_not_begun_when_a_run_is_left_begins_at_no_stage() -> None:
+    program = Program(step("work")(refuse) >> together)
+    before = program.part(0, 1)
+
+    program.bar()
+
+    for part in (program, before, program.part(0, 1)):
+        stop: Any = run_one(part, ("input-1", 0, 1))[0]
+        assert (stop.index, stop.data, stop.parked) == (0, 1, "the run was stopped")
+    ends = [end for end, *_ in run_batch(program, 1, [("input-1", 1), ("input-2", 2)])]
+    assert [(end.index, end.data, end.parked) for end in ends] == [
+        (1, 1, "the run was stopped"),
+        (1, 2, "the run was stopped"),
+    ]
 
 
 def test_a_result_behind_outcomes_that_needed_no_worker_is_taken_back() -> None:
