@@ -45,6 +45,7 @@ class Batched:
             key: kind for key, kind in declared.items() if kind is not signature.UNREAD
         }
         self.stands_for = stands_for
+        self.made_of: Batched = self
         self.name = name
         self.max_size = max_size
         self.max_wait_s = max_wait_s
@@ -53,6 +54,14 @@ class Batched:
     def __call__(self, value: Any) -> Any:
         """The result of one value."""
         return self.only(self.stands_for([value], *self.contexts()))
+
+    def __for_step__(self, name: str) -> Batched:
+        """The same for a step of another name, which it then tells."""
+        if name == self.name:
+            return self
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), name=name)
+        return other
 
     def contexts(self) -> tuple[list[StepContext], ...]:
         """What the function wants after the values, for a call with one value."""

@@ -250,15 +250,20 @@ def _checked(steps: tuple[Any, ...]) -> tuple[Step[Any, Any, Any], ...]:
     steps = tuple(step for part in steps for step in steps_of(part))
     places: dict[str, int] = {}
     for place, step in enumerate(steps):
-        for name in {step.name, *step.aliases}:
+        for name in dict.fromkeys((step.name, *step.aliases)):
             if name in places:
-                first, second = places[name] + 1, place + 1
-                raise DuplicateStep(
-                    f"step {name!r} stands at places {first} and {second}; a resume could not tell them apart. "
-                    f"Give one another name: {step.name}.replace(name=...)"
-                )
+                raise DuplicateStep(_told_twice(name, places[name], steps[places[name]], place, step))
             places[name] = place
     return steps
+
+
+def _told_twice(name: str, first: int, one: Step[Any, Any, Any], second: int, other: Step[Any, Any, Any]) -> str:
+    told = f"stands at places {first + 1} and {second + 1}; a resume could not tell them apart."
+    if name == one.name == other.name:
+        without = ", aliases=()" if set(one.aliases) & set(other.aliases) else ""
+        return f"step {name!r} {told} Give one another name: {name}.replace(name=...{without})"
+    owner = one if name == other.name else other
+    return f"{name!r}, an alias of step {owner.name!r}, {told} Leave it out there: {owner.name}.replace(aliases=())"
 
 
 def _bare(place: int, step: Step[Any, Any, Any]) -> Call:

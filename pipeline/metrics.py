@@ -32,7 +32,7 @@ class StepMetrics(msgspec.Struct, frozen=True, kw_only=True):
     ``p50_s`` and ``p95_s`` are nearest-rank percentiles: the smallest duration that at least that share of the calls
     did not exceed; beyond 65,536 calls, of an even sample of them. ``retries`` counts failed tries after which the
     step was called again; ``cache_hits`` how often it was not called, because its cache had the result; ``count``
-    includes those.
+    includes those, but not what ran in a worker that died: nothing comes back of that, and it may have run again.
     """
 
     count: int = 0

@@ -76,6 +76,8 @@ class Step(Generic[A_contra, B_co, E_co]):
         input_type: Any = UNREAD,
     ) -> None:
         _check(name, fn)
+        for_step = getattr(type(fn), "__for_step__", None)  # a batch step's function tells of the step by its name
+        fn = fn if for_step is None else for_step(fn, name)
         settings = {
             "name": name,
             "fn": fn,
@@ -210,7 +212,14 @@ class Step(Generic[A_contra, B_co, E_co]):
 
     def _in_parts(self, named: object) -> tuple[Any, ...]:
         settings = {key: value for key, value in self._settings().items() if key != "fn"}
-        return _rebuild, (settings, named if isinstance(named, Step) and named.fn is self.fn else self.fn)
+        is_same = _function_of(named) is _function_of(self) and isinstance(named, Step)
+        return _rebuild, (settings, named if is_same else self.fn)
+
+
+def _function_of(step: object) -> Any:
+    """The function, or what it was before the step had another name."""
+    fn: Any = getattr(step, "fn", None)
+    return getattr(fn, "made_of", fn)
 
 
 def _rebuild(settings: dict[str, Any], source: Any) -> Step[Any, Any, Any]:

@@ -200,6 +200,14 @@ class _Fleet:
         self.look_at: float = 0.0
 
     def submit(self, values: list[Any], budget_s: float) -> Future:
+        if not self.ray.is_initialized():  # a task would start another one
+            raise self.gone("it was shut down")
+        try:
+            return self._submitted(values, budget_s)
+        except Exception as error:  # a chunk is plain data: what may be wrong is Ray
+            raise self.gone(error) from error
+
+    def _submitted(self, values: list[Any], budget_s: float) -> Future:
         if monotonic() >= self.look_at:
             self.workers = _count_processors(self.ray)
             self.look_at = monotonic() + LOOK_S
@@ -217,8 +225,8 @@ class _Fleet:
             raise RunnerError(f"a worker of Ray cannot load a chunk: {error}; is stepslice installed there?") from error
         return "final" if isinstance(error, problem.RaySystemError) else "own"
 
-    def gone(self, error: BaseException) -> RunnerError:
-        return RunnerError(f"Ray is gone: {error}")
+    def gone(self, error: BaseException | str) -> RunnerError:
+        return RunnerError(f"Ray is gone: {error}; keep it up until the stream has ended, and run again")
 
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         for ref in [self.refs[future] for future in futures if future in self.refs]:

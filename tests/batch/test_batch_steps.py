@@ -191,6 +191,23 @@ def test_a_wrong_number_of_results_is_the_functions_failure_and_not_looked_for(
     assert all(message in failed.message for failed in result.failed)
 
 
+@batch_step("asking", max_size=4, max_wait_s=None)
+def ask(pairs: list[Pair], contexts: list[StepContext]) -> list[str]:
+    return [context.step for context in contexts]
+
+
+def test_a_batch_step_of_another_name_tells_its_own(every_runner: Runner, tmp_path: Path) -> None:
+    asked, shorter = ask.replace(name="asked"), short.replace(name="shorter")
+    inputs = pairs_of(tmp_path, 1, 2, 3)
+    wrong = Processor(pipeline=shorter, runner=every_runner).execute(inputs)
+
+    assert Processor(pipeline=asked, runner=every_runner).execute(inputs).output == ["asked"] * 3
+    assert "batch step 'shorter' returned 2 results" in wrong.failed[0].message
+    assert "batch step 'shorter' returned 0 results" in str(shorter(inputs[0].data).failure())
+    assert asked(inputs[0].data) == pickle.loads(pickle.dumps(asked))(inputs[0].data) == Success("asked")
+    assert pickle.loads(pickle.dumps(asked)) == asked
+
+
 def all_or_nothing(numbers: list[int]) -> Result[list[int], str]:
     return Failure("not a number") if 0 in numbers else Success([10 * number for number in numbers])
 

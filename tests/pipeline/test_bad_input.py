@@ -63,9 +63,26 @@ def test_duplicate_names_name_both_places() -> None:
         validate >> process >> validate  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 
 
-def test_an_alias_counts_as_a_name() -> None:
-    with pytest.raises(DuplicateStep, match="'validation' stands at places 1 and 2"):
-        Pipeline.of([validate, process.replace(aliases=("validation",))])
+def test_an_alias_counts_as_a_name_and_is_what_has_to_go() -> None:
+    told = (
+        r"'validation', an alias of step 'processing', stands at places 1 and 2.*: processing\.replace\(aliases=\(\)\)"
+    )
+    renamed = process.replace(aliases=("validation",))
+    either_way: list[list[Any]] = [[validate, renamed], [renamed, validate]]
+    for steps in either_way:
+        with pytest.raises(DuplicateStep, match=told):
+            Pipeline.of(steps)
+
+
+def test_a_copy_of_another_name_is_told_of_the_aliases_that_it_shares() -> None:
+    first = validate.replace(aliases=("checking",))
+    copy = first.replace(name="again")
+
+    with pytest.raises(DuplicateStep, match=r"'checking', an alias of step 'again', .* again\.replace\(aliases=\(\)\)"):
+        Pipeline.of([first, copy])
+    with pytest.raises(DuplicateStep, match=r"name: validation\.replace\(name=\.\.\., aliases=\(\)\)"):
+        Pipeline.of([first, first])
+    assert Pipeline.of([first, copy.replace(aliases=())]).names == ("validation", "again")
 
 
 @pytest.mark.parametrize("cut", [lambda: WHOLE["extract"], lambda: WHOLE["extract":], lambda: WHOLE.index("extract")])

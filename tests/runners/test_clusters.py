@@ -315,6 +315,20 @@ def test_a_cluster_that_goes_ends_the_stream() -> None:
     assert sorted(position for position, _ in ended) == list(range(len(ended)))
 
 
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("is_up", [False, True], ids=["shut down", "another one"])
+def test_ray_that_goes_ends_the_stream(monkeypatch: pytest.MonkeyPatch, is_up: bool) -> None:
+    import ray
+
+    stream: Any = RayRunner().stream(abs, slowly(0.01))
+    next(stream)
+    monkeypatch.setattr(ray, "is_initialized", lambda: is_up)
+    monkeypatch.setattr("ray.remote_function.RemoteFunction._remote", None)  # what a task is sent with
+
+    with pytest.raises(RunnerError, match=r"Ray is gone: .*; keep it up until the stream has ended"):
+        list(stream)
+
+
 def test_a_client_that_is_closed_is_refused_with_a_cure() -> None:
     with small_cluster() as cluster:
         client = connect(cluster)
