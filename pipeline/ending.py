@@ -31,7 +31,7 @@ def end_batch(run: RunInProgress) -> ProcessingResult[Any, Any]:
     )
     result = _gathered(run, outcomes, known)
     _tell_conflicts(result)
-    _finish(run, result.success)
+    finish(run, result.success)
     _raise_for(run, result)
     return result
 
@@ -51,12 +51,13 @@ def _interrupted(outputs: Sequence[Any]) -> Any:
 
 def end_stream(run: RunInProgress) -> None:
     """The end of a run whose outcomes have been handed out."""
-    _finish(run, run.stopped is None and not run.tolerance.failures)
+    finish(run, run.stopped is None and not run.tolerance.failures)
     _raise_for(run, None)
 
 
-def _finish(run: RunInProgress, success: bool) -> None:
+def finish(run: RunInProgress, success: bool) -> None:
     """Tell the journal and the observers that the run is over."""
+    run.has_ended = True
     state = "succeeded" if success else "stopped" if run.stopped else "failed"
     if isinstance(run.broken, JournalError):
         run.recorder.abandon()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from returns.result import Result
 
-from pipeline.journal import Recorder
+from pipeline.ending import finish
 from pipeline.run import RunInProgress
 from pipeline.settle import Arrival
 from pipeline.walk import Trace
@@ -41,17 +41,24 @@ Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
 
 
 def leave(run: RunInProgress) -> None:
-    """Give up a run that has not ended, after what is finished was made durable; one that has ended is left alone."""
-    if not isinstance(run.recorder, Recorder) or run.recorder.finished or is_copy(run):
+    """End a run that has not ended, after what is finished was made durable; one that has ended is left alone."""
+    if is_copy(run):
         return
-    run.stop(LEFT)
+    try:
+        if not run.has_ended:
+            run.stop(LEFT)
+            _end(run)
+    finally:
+        run.recorder.abandon()
+
+
+def _end(run: RunInProgress) -> None:
     try:
         for _ in run.rest():
             pass
+        finish(run, success=False)
     except Exception as error:  # noqa: BLE001 - whoever leaves is told why by another exception
         run.fail(error)
-    finally:
-        run.recorder.abandon()
     if run.broken is not None:
         _LOGGER.warning("run %s was left, and not all of it is recorded", run.context.run_id, exc_info=run.broken)
 

@@ -74,6 +74,7 @@ class RunInProgress:
         self.on_leave: Callable[[], None] = _nothing
         self.interrupted: bool = False
         self.broken_into: bool = False
+        self.has_ended: bool = False
         self.asks: bool = True
         self.finished: int = 0
         self.workers: int = 1

@@ -14,9 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from pipeline import ExecutionContext, JournalError, MemoryJournal, Processor, Skipped, batch_step, step, to_inputs
+from pipeline import (
+    Event,
+    ExecutionContext,
+    JournalError,
+    MemoryJournal,
+    Processor,
+    Skipped,
+    batch_step,
+    step,
+    to_inputs,
+)
 from pipeline.batchcall import run_batch
 from pipeline.engine import Program, run_one
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
@@ -313,6 +324,50 @@ def test_a_hung_worker_is_ended_with_a_run_that_is_left(how: str) -> None:
             asyncio.run(main())
 
     assert time.monotonic() - began < 30
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize(
+    ("how", "reason"), [("stream", "its consumer left"), ("astream", "its consumer left"), ("aexecute", "cancelled")]
+)
+def test_observers_and_the_journal_are_told_of_the_end_of_a_run_that_was_left(
+    how: str, reason: str, durable: bool
+) -> None:
+    journal, listener = MemoryJournal() if durable else None, Listener()
+    work = step("work", version="1")(str)
+    processor = Processor(pipeline=work, journal=journal, observers=[listener])
+
+    async def main() -> None:
+        if how == "aexecute":
+            task = asyncio.ensure_future(processor.aexecute(to_inputs(range(50)), FIRST))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        else:
+            async with aclosing(processor.astream(to_inputs(range(50)), FIRST)) as stream:  # type: ignore[type-var]
+                await anext(stream)
+
+    if how == "stream":
+        with closing(processor.stream(to_inputs(range(50)), FIRST)) as stream:  # type: ignore[type-var]
+            next(stream)
+    else:
+        asyncio.run(main())
+
+    names = [type(event).__name__ for event in listener.events]
+    assert (names[0], names[-1], names.count("RunFinished")) == ("RunStarted", "RunFinished", 1)
+    assert (listener.events[-1].success, listener.events[-1].stopped) == (False, reason)
+    if journal is not None:
+        row = journal.run(1)
+        detail = msgspec.json.decode(row.detail)
+        assert (row.state, detail["stopped"], detail["metrics"] is not None) == ("stopped", reason, True)
 
 
 def broken_journal(monkeypatch: pytest.MonkeyPatch) -> MemoryJournal:
