@@ -15,7 +15,7 @@ from pipeline.errors import StopNow
 from pipeline.guard import Caching, Sharing
 from pipeline.interrupts import asking_to_stop
 from pipeline.journal import breakers_of, has_shared, results_of
-from pipeline.leaving import GRACE_S, Ended, leave, take_back
+from pipeline.leaving import TURN_S, Ended, held, leave, take_back
 from pipeline.model import ProcessorInput
 from pipeline.repeat import are_due, further, wait_s_of
 from pipeline.run import RunInProgress
@@ -49,10 +49,11 @@ def _taken(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arriva
     ended: Ended | None = None
     try:
         while stream is not None:
-            for ended in filter(None, stream):
-                yield from run.take(*ended)
+            for ended in stream:
+                yield from held(run) if ended is None else run.take(*ended)
             getattr(stream, "close", _nothing)()
             while (wait_s := wait_s_of(run)) > 0:
+                yield from held(run)
                 run.repeats.timing.sleep(wait_s)
             stream = _results(run, runner, program, further(run)) if are_due(run) else None
     except KeyboardInterrupt as signalled:  # the second signal, or Ctrl-C where the program handles it itself
@@ -104,8 +105,8 @@ def _results(run: RunInProgress, runner: Runner, program: Program, starts: Itera
     if has_batches(run.pipeline):
         return Stages(runner, program, lambda: run.stopped).results(starts)
     work = cast("Any", work_of(program, on_loop=runner.awaits))
-    if run.total is None and runner.ends_calls:  # a consumer that leaves does not wait for calls in flight
-        return runner.ticking(work, starts, GRACE_S)
+    if run.total is None and (runner.ends_calls or run.settings.journal is not None):
+        return runner.ticking(work, starts, TURN_S)  # a consumer waits for no call in flight, to leave or for outcomes
     return runner.stream(work, starts)
 
 

@@ -27,6 +27,8 @@ from runners import Crash, Runner
 from runners.protocol import check_loop, to_the_end
 
 if TYPE_CHECKING:
+    import asyncio
+
     from runners.shielded import ShieldedTask
 
 _LOGGER = logging.getLogger("pipeline")
@@ -36,6 +38,9 @@ CANCELLED = "cancelled"
 
 GRACE_S = 0.1
 """How long calls in flight may still end, in seconds, before a runner that can ends them; others wait for them."""
+
+TURN_S = 0.05
+"""How often, in seconds, the consumer of a stream gets a turn while nothing ends."""
 
 Ended: TypeAlias = tuple[int, Result[Trace, Crash]]
 
@@ -61,6 +66,11 @@ def _end(run: RunInProgress) -> None:
         run.fail(error)
     if run.broken is not None:
         _LOGGER.warning("run %s was left, and not all of it is recorded", run.context.run_id, exc_info=run.broken)
+
+
+def held(run: RunInProgress) -> Iterable[Arrival]:
+    """What waits for a commit, where nothing comes for a while: the consumer of a stream does not wait for the next."""
+    return run.committed() if run.recorder.held and run.total is None else ()
 
 
 def is_copy(run: RunInProgress) -> bool:
@@ -107,37 +117,72 @@ async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[
 
 async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> AsyncGenerator[Arrival]:
     """Every arrival, each made when it is asked for; those after a consumer has left are recorded all the same."""
-    from asyncio import CancelledError, Queue, Semaphore
-
-    asked, given, has_left = Semaphore(0), Queue[Arrival | None](), False
-
-    async def give() -> None:
-        try:
-            async with aclosing(arrivals):
-                await asked.acquire()
-                async for arrival in arrivals:
-                    given.put_nowait(arrival)
-                    if not has_left:
-                        await asked.acquire()
-        finally:
-            given.put_nowait(None)
-
-    def ask_for_all() -> None:
-        nonlocal has_left
-        has_left = True
-        asked.release()
+    from asyncio import CancelledError
 
     check_loop()
-    task = _consuming(run, runner, give(), ask_for_all)
+    counter = _Counter(run)
+    task = _consuming(run, runner, counter.give(arrivals), counter.ask_for_all)
     try:
-        asked.release()
-        while (arrival := await given.get()) is not None:
+        counter.turn()
+        counter.asked.release()
+        while (arrival := await counter.given.get()) is not None:
             yield arrival
-            asked.release()
+            counter.ask_for_another()
     except BaseException as error:
         await _taken_back(run, task, CANCELLED if isinstance(error, CancelledError) else LEFT)
         raise
+    finally:
+        counter.timer.cancel()
     task.result()
+
+
+class _Counter:
+    """Where arrivals are asked for and given, on one event loop; ``early`` are those given that nobody asked for."""
+
+    def __init__(self, run: RunInProgress) -> None:
+        from asyncio import Queue, Semaphore, get_running_loop
+
+        self.run = run
+        self.loop: asyncio.AbstractEventLoop = get_running_loop()
+        self.asked: asyncio.Semaphore = Semaphore(0)
+        self.given: asyncio.Queue[Arrival | None] = Queue()
+        self.has_left: bool = False
+        self.early: int = 0
+        self.timer: asyncio.TimerHandle
+
+    async def give(self, arrivals: AsyncGenerator[Arrival]) -> None:
+        """Give one each time that one is asked for."""
+        try:
+            async with aclosing(arrivals):
+                await self.asked.acquire()
+                async for arrival in arrivals:
+                    self.given.put_nowait(arrival)
+                    if not self.has_left:
+                        await self.asked.acquire()
+        finally:
+            self.given.put_nowait(None)
+
+    def ask_for_another(self) -> None:
+        """The consumer comes back."""
+        if self.early:
+            self.early -= 1
+        else:
+            self.asked.release()
+
+    def ask_for_all(self) -> None:
+        """Nobody comes back."""
+        self.has_left = True
+        self.asked.release()
+
+    def turn(self) -> None:
+        """Give what waits for a commit, and come again."""
+        try:
+            for arrival in held(self.run):
+                self.given.put_nowait(arrival)
+                self.early += 1
+        except Exception as error:  # noqa: BLE001 - the consumer is told by what comes next
+            self.run.fail(error)
+        self.timer = self.loop.call_later(TURN_S, self.turn)
 
 
 def _consuming(

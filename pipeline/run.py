@@ -251,7 +251,7 @@ class RunInProgress:
             return self.recorder.record(counted)
         return () if self.total is None else (counted,)
 
-    def _flushed(self) -> Iterable[Arrival]:
+    def committed(self) -> Iterable[Arrival]:
         """What waited for a commit; when the journal failed, a batch still gets it, in the error's result."""
         try:
             if not isinstance(self.broken, JournalError):
@@ -270,7 +270,7 @@ class RunInProgress:
         yield from self.waiting()
         for dispatched, outcome in unfinished(self):
             yield from self._recorded(Arrival.of(dispatched, outcome), dispatched.decision)
-        yield from self._flushed()
+        yield from self.committed()
 
     def metrics(self) -> Metrics:
         """The run in figures, up to now."""

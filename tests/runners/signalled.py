@@ -58,9 +58,10 @@ def main():
 if __name__ == "__main__":
     try:
         is_right = main()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:  # it came before the run began, or after its end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         is_right = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(0 if is_right else "wrong")
 """
 
