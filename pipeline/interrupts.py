@@ -59,7 +59,8 @@ class OnSignal:
                 os.kill(os.getpid(), again)
             return
         for number in self.before.keys() - {again}:
-            signal.signal(number, self.before[number])
+            if self._handles(number):  # else the program has another by now
+                signal.signal(number, self.before[number])
         if again:
             self.closing = _outermost_of_ours()
             threading.Thread(target=self._send, name="signal").start()
@@ -74,8 +75,17 @@ class OnSignal:
         signal.signal(number, _as_before(self, number))
         signal.raise_signal(number)
 
+    def _handles(self, number: int) -> bool:
+        handler: object = signal.getsignal(number)
+        return handler is self
+
     def _send(self) -> None:
-        while self.closing is not None:
+        """Again and again, until it comes outside of the generators; once, where the program has a handler by then."""
+        is_ours = True
+        while is_ours:
+            is_ours = self._handles(self.first)
+            if self.closing is None:  # looked at last: it came, and then the handler was put back
+                return
             os.kill(os.getpid(), self.first)
             sleep(AGAIN_S)
 

@@ -29,8 +29,6 @@ from runners.protocol import check_loop, to_the_end
 if TYPE_CHECKING:
     import asyncio
 
-    from runners.shielded import ShieldedTask
-
 _LOGGER = logging.getLogger("pipeline")
 
 LEFT = "its consumer left"
@@ -96,6 +94,10 @@ def take_back(run: RunInProgress, runner: Runner, last: Ended | None, stream: It
         run.fail(error)
 
 
+def _nothing() -> None:
+    """There is nobody else to tell."""
+
+
 async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> None:
     """Let the run keep every arrival; when the caller is cancelled, those of the calls in flight, and no others."""
     from asyncio import CancelledError, wait  # 100 ms of import that most runs never need
@@ -106,13 +108,13 @@ async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[
                 run.keep(arrival)
 
     check_loop()
-    task = _consuming(run, runner, keep())
+    consuming = _Consuming(run, runner, keep())
     try:
-        await wait([task])
+        await wait([consuming.task])
     except CancelledError:
-        await _taken_back(run, task, CANCELLED)
+        await consuming.taken_back(CANCELLED)
         raise
-    task.result()
+    consuming.raise_its_end()
 
 
 async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> AsyncGenerator[Arrival]:
@@ -121,7 +123,7 @@ async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator
 
     check_loop()
     counter = _Counter(run)
-    task = _consuming(run, runner, counter.give(arrivals), counter.ask_for_all)
+    consuming = _Consuming(run, runner, counter.give(arrivals), counter.ask_for_all)
     try:
         counter.turn()
         counter.asked.release()
@@ -129,11 +131,11 @@ async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator
             yield arrival
             counter.ask_for_another()
     except BaseException as error:
-        await _taken_back(run, task, CANCELLED if isinstance(error, CancelledError) else LEFT)
+        await consuming.taken_back(CANCELLED if isinstance(error, CancelledError) else LEFT)
         raise
     finally:
         counter.timer.cancel()
-    task.result()
+    consuming.raise_its_end()
 
 
 class _Counter:
@@ -185,31 +187,63 @@ class _Counter:
         self.timer = self.loop.call_later(TURN_S, self.turn)
 
 
-def _consuming(
-    run: RunInProgress, runner: Runner, work: Coroutine[Any, Any, None], on_leave: Callable[[], None] | None = None
-) -> ShieldedTask:
-    """The task that consumes the runner: when it is cancelled, it takes back what is in flight."""
-    from runners.shielded import ShieldedTask
+class _Consuming:
+    """The task that consumes the runner. When it is asked to leave, it takes back what is in flight.
 
-    def leave() -> None:
-        run.stop(CANCELLED)
-        run.on_leave()
-        if on_leave is not None:
-            on_leave()
-        if runner.ends_calls:
-            task.get_loop().call_later(GRACE_S, task.end)
+    Where the runner's ``astream`` is the library's own, to cancel the task is to ask that: so does who cancels all
+    tasks. In another, calls may be awaited in that very task, and ``asyncio.timeout`` in them has to cancel it.
+    """
 
-    task = ShieldedTask(work, leave)
-    return task
+    def __init__(
+        self,
+        run: RunInProgress,
+        runner: Runner,
+        work: Coroutine[Any, Any, None],
+        on_leave: Callable[[], None] = _nothing,
+    ) -> None:
+        from asyncio import create_task
+
+        from runners.shielded import ShieldedTask
+
+        self.run = run
+        self.runner = runner
+        self.on_leave = on_leave
+        self.is_leaving: bool = False
+        self.task: asyncio.Task[None]
+        if type(runner).astream.__module__.partition(".")[0] == "runners":
+            self.task = ShieldedTask(work, self.leave)
+            self.end: Callable[[], object] = self.task.end
+        else:
+            self.task = create_task(work)
+            self.end = self.task.cancel
+
+    def leave(self) -> None:
+        """Let no other input begin, and what is in flight end."""
+        if self.is_leaving:
+            return
+        self.is_leaving = True
+        self.run.stop(CANCELLED)
+        self.run.on_leave()
+        self.on_leave()
+        if self.runner.ends_calls:
+            self.task.get_loop().call_later(GRACE_S, self.end)
+
+    def raise_its_end(self) -> None:
+        """Raise what the task raised, or that it was cancelled, where its caller was not: else the rest were missed."""
+        from asyncio import CancelledError
+
+        self.task.result()
+        if self.is_leaving:
+            raise CancelledError("the task that consumes the runner was cancelled")
+
+    async def taken_back(self, reason: str) -> None:
+        """Leave for a reason, and come back when that has ended."""
+        self.run.stop(reason)
+        self.leave()
+        await to_the_end(_ended(self.task))
 
 
-async def _taken_back(run: RunInProgress, task: ShieldedTask, reason: str) -> None:
-    run.stop(reason)
-    task.cancel()
-    await to_the_end(_ended(task))
-
-
-async def _ended(task: ShieldedTask) -> None:
+async def _ended(task: asyncio.Task[None]) -> None:
     from asyncio import wait
 
     await wait([task])

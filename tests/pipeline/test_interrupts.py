@@ -245,6 +245,36 @@ def test_a_second_signal_while_a_stream_is_left_waits_for_nobody(leave: str) -> 
     assert (done.stderr, done.returncode) == ("", 130)
 
 
+OWN_HANDLER = """
+import os, signal, time
+from pipeline import Processor, step, to_inputs
+
+calls = []
+handler = {handler}
+try:
+    for number, outcome in enumerate(Processor(pipeline=step("same")(int)).stream(to_inputs(range(100)))):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            if {early}:
+                signal.signal(signal.SIGINT, handler)
+            break
+finally:
+    signal.signal(signal.SIGINT, handler)
+    time.sleep(0.1)
+    print(len(calls) < 2)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "lambda number, frame: calls.append(number)"])
+def test_a_program_that_handles_signals_itself_when_it_leaves_a_stream_is_told_once(handler: str, early: bool) -> None:
+    script = OWN_HANDLER.format(handler=handler, early=early)
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+
+
 def test_a_stream_that_ended_in_another_thread_leaves_later_runs_their_signals() -> None:
     before = signal.getsignal(signal.SIGINT)
     stream: Any = Processor(pipeline=step("same")(str)).stream(to_inputs(range(3)))

@@ -448,3 +448,29 @@ def test_a_stream_on_an_event_loop_makes_an_outcome_when_it_is_asked_for() -> No
         return counts
 
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("form", ["aexecute", "astream"])
+def test_a_caller_whose_run_was_cancelled_beside_it_is_told_so(form: str) -> None:
+    def work(number: int) -> int:
+        time.sleep(0.01)
+        return number
+
+    processor = Processor(pipeline=step("work")(work), runner=ThreadRunner(2))
+
+    async def consume() -> None:
+        me = asyncio.current_task()
+
+        def cancel_the_others() -> None:
+            for task in asyncio.all_tasks() - {me}:
+                task.cancel()
+
+        asyncio.get_running_loop().call_later(0.03, cancel_the_others)
+        if form == "aexecute":
+            await processor.aexecute(to_inputs(range(200)))
+        else:
+            async for _ in processor.astream(to_inputs(range(200))):
+                pass
+
+    with pytest.raises(asyncio.CancelledError, match="the task that consumes the runner was cancelled"):
+        asyncio.run(consume())
