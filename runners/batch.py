@@ -89,6 +89,7 @@ class Batch(Generic[T, R]):
 
         Answers count as taken, and make room for more inputs, when the consumer comes back.
         With ``every_s`` there is an empty list when nothing came for so many seconds.
+        A worker that collects a stream that was left alone, and reads on, gets what is there: it would wait for itself.
         """
         self._start_worker(recruit)
         take = self.finished.popleft
@@ -99,7 +100,7 @@ class Batch(Generic[T, R]):
                 self.taken += there
                 if self.taken >= self.wake_at:
                     self._wake()
-            if is_over:
+            if is_over or self._is_read_by_a_worker():
                 break
             self._listen(every_s)
             if every_s is not None and not self.finished:
@@ -123,9 +124,12 @@ class Batch(Generic[T, R]):
         for chunk in self.chunks:
             chunk.clear()
         self._wake()
-        if not tells_to_end(kind) and threading.get_ident() not in self.at_work:
+        if not tells_to_end(kind) and not self._is_read_by_a_worker():
             while self.ended < self.started:
                 self._hear(LOOK_S)
+
+    def _is_read_by_a_worker(self) -> bool:
+        return threading.get_ident() in self.at_work
 
     def _listen(self, every_s: float | None) -> None:
         """Wait for the bell. A slow input inside a chunk must not hold back the finished ones before it."""

@@ -227,6 +227,9 @@ class _Fleet(ABC):
             "such as partial(ProcessPoolExecutor, 4), and another one takes over"
         )
 
+    def runs_here(self) -> bool:
+        return self.executor is not None and is_thread_of(self.executor)
+
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         if self.executor is not None and is_thread_of(self.executor):
             self._release_in_its_thread(self.executor, futures)
@@ -268,10 +271,13 @@ class _InThreads(_Fleet):
         finally:
             self.at_work.discard(threading.get_ident())
 
+    def runs_here(self) -> bool:
+        return threading.get_ident() in self.at_work
+
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         for future in futures:
             future.cancel()
-        super().release(futures, in_a_hurry or threading.get_ident() in self.at_work)
+        super().release(futures, in_a_hurry or self.runs_here())
 
 
 class _InProcesses(_Fleet):

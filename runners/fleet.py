@@ -56,6 +56,10 @@ class Fleet(Protocol):
         """What the stream raises after a loss that is final."""
         ...
 
+    def runs_here(self) -> bool:
+        """Whether this thread is one that has to go on for a future to be done."""
+        ...
+
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         """The stream ends: let go of everything, ``futures`` being those that are not done."""
         ...

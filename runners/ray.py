@@ -228,6 +228,9 @@ class _Fleet:
     def gone(self, error: BaseException | str) -> RunnerError:
         return RunnerError(f"Ray is gone: {error}; keep it up until the stream has ended, and run again")
 
+    def runs_here(self) -> bool:
+        return False
+
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         for ref in [self.refs[future] for future in futures if future in self.refs]:
             with suppress(Exception):  # Ray may be what has gone

@@ -91,11 +91,14 @@ class Window(AbstractContextManager["Window"]):
         """Every input as it ends; then raises what the iterable raised.
 
         With ``every_s`` there is a ``None`` when nothing has ended for so many seconds.
+        A thread of the fleet that collects a stream that was left alone, and reads on, gets what has ended.
         """
         while self._send_some() or self.in_flight or self.unsent:
             while self.unsent:
                 yield self.unsent.pop()
             if self.in_flight:
+                if self.done.empty() and self.fleet.runs_here():  # it would wait for itself
+                    return
                 done = self._next_done(every_s)
                 if done is None:
                     if every_s is not None:

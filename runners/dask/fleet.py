@@ -91,6 +91,12 @@ class DaskFleet:
             )
         return RunnerError(f"the Dask cluster is gone: {error}")
 
+    def runs_here(self) -> bool:
+        """Dask's own loop does all that futures wait for."""
+        with suppress(RuntimeError):
+            return asyncio.get_running_loop() is self.loop
+        return False
+
     def release(self, futures: list[Any], in_a_hurry: bool) -> None:
         """Cancel what is in flight; what a worker has begun goes on to the end of its input."""
         self.watch.cancel()

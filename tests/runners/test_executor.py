@@ -23,6 +23,7 @@ import loky
 import pytest
 from returns.result import Success
 
+from pipeline import Processor, step, to_inputs
 from runners import ExecutorRunner, RunnerError, supply
 from runners.window import MAX_WINDOW
 from tests.runners import faults
@@ -543,6 +544,9 @@ def take_a_moment(value: int) -> int:
     return value
 
 
+MOMENT = step("moment")(take_a_moment)
+
+
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("is_yours", [False, True])
 def test_a_stream_that_a_pools_own_thread_collects_does_not_keep_that_from_going_on(is_yours: bool) -> None:
@@ -552,6 +556,24 @@ def test_a_stream_that_a_pools_own_thread_collects_does_not_keep_that_from_going
     with pool, runner if is_yours else nullcontext():
         call = pool.submit(time.sleep, 0.2)
         stream: Any = runner.stream(take_a_moment, range(100))
+        next(stream)
+
+        def close(_: object) -> None:
+            stream.close()
+            closed.set()
+
+        call.add_done_callback(close)
+
+        assert closed.wait(20)
+
+
+@pytest.mark.timeout(30)
+def test_a_run_that_is_left_in_a_pools_own_thread_does_not_keep_that_from_going_on() -> None:
+    closed = threading.Event()
+    with POOLS["fork"]() as pool:
+        runner = ExecutorRunner(pool, max_workers=2, crosses_processes=True)
+        call = pool.submit(time.sleep, 0.2)
+        stream: Any = Processor(name="left", pipeline=MOMENT, runner=runner).stream(to_inputs(range(100)))
         next(stream)
 
         def close(_: object) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import Processor, step, to_inputs
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, RunnerError, SequentialRunner, ThreadRunner
 from runners.batch import Batch
 from runners.pool.member import Member
@@ -131,6 +132,26 @@ def test_a_stream_that_is_closed_in_a_worker_of_its_own_does_not_wait_for_that(m
         elsewhere.set()
 
         assert closed.wait(10)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("make", [partial(ThreadRunner, 2), partial(ExecutorRunner, partial(ThreadPoolExecutor, 2))])
+def test_a_run_that_is_left_in_a_worker_of_its_own_does_not_wait_for_that(make: Any) -> None:
+    elsewhere, closed = Event(), Event()
+
+    def close(number: int) -> int:
+        if number == 1:
+            elsewhere.wait(10)
+            stream.close()
+            closed.set()
+        return number
+
+    processor = Processor(name="odd", pipeline=step("close")(close), runner=make())
+    stream: Any = processor.stream(to_inputs(range(10)))
+    next(stream)
+    elsewhere.set()
+
+    assert closed.wait(10)
 
 
 @pytest.mark.parametrize("name", ["thread", "async"])
