@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import time
 from typing import Any
 
@@ -14,10 +14,11 @@ from pipeline.shown import quoted
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """The batches to forget, and how many runs they have."""
+    """The batches to forget, and how many runs they have; ``rows`` are of runs that go without a batch."""
 
     batches: tuple[int, ...]
     runs: int
+    rows: tuple[int, ...] = ()
 
 
 class Pruning(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,12 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         age: Any = self.older_than_s
         if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not age >= 0):
             raise InvalidSetting(f"older_than_s={age!r}: give a number of seconds, from 0; 86_400 are a day")
+
+    def astray(self, runs: Sequence[SeenRun], is_there: Callable[[int], bool]) -> list[int]:
+        """The damaged rows of the run to forget that name a batch which sound runs have, or which is not there."""
+        sound = {run.batch for run in runs if run.is_sound}
+        damaged = [run for run in runs if run.run_id == self.run_id and not run.is_sound]
+        return [run.run for run in damaged if run.batch in sound or not is_there(run.batch)]
 
     def choose(self, runs: Sequence[SeenRun], owned: Collection[int], now: float | None = None) -> Chosen:
         """The batches to forget among ``runs``, the earliest first; those in ``owned`` are in progress and stay."""

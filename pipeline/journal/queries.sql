@@ -87,6 +87,10 @@ SELECT id, run, status, step, data, detail, fingerprint, problem, checksum FROM 
 SELECT id, run, status, step, data, detail, fingerprint, problem, checksum
 FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 
+-- failed
+SELECT id, status, step, CASE status WHEN 'failed' THEN detail END
+FROM {prefix}outcomes WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
+
 -- succeeded
 SELECT count(*) FROM {prefix}outcomes WHERE id >= ? AND id < ? AND status NOT IN ('failed', 'not_run', 'checkpoint');
 
@@ -120,6 +124,9 @@ DELETE FROM {prefix}pages WHERE batch = ?;
 
 -- prune_runs
 DELETE FROM {prefix}runs WHERE batch = ?;
+
+-- prune_run
+DELETE FROM {prefix}runs WHERE run = ?;
 
 -- prune_batch
 DELETE FROM {prefix}batches WHERE batch = ?;

@@ -118,7 +118,10 @@ class SqlJournal(SqlReader):
     def prune(
         self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
     ) -> Pruned:
-        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest."""
+        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest.
+
+        Of a damaged run, where that cannot be told, or has sound runs too, its row alone.
+        """
         pruning = Pruning(older_than_s=older_than_s, run_id=run_id, keep_last=keep_last)
         self.recover()
         with self._transaction() as connection:
@@ -129,12 +132,19 @@ class SqlJournal(SqlReader):
                     connection.execute(self.sql[f"prune_{table}"], (first, behind))
                 for table in ("pages", "runs", "batch"):
                     connection.execute(self.sql[f"prune_{table}"], (batch,))
+            for number in chosen.rows:
+                connection.execute(self.sql["prune_run"], (number,))
         return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
 
     def _chosen(self, pruning: Pruning) -> Chosen:
         """The batches to forget, locked; chosen anew, for one may have been gone on with before it was locked."""
-        owned = {row[0] for row in self._rows("owners")}
-        vacant = {batch for batch in pruning.choose(self._seen(), owned).batches if self._has_no_owner(batch)}
+        owned = {row[0]: row[1] for row in self._rows("owners")}
+        runs = self._seen()
+        astray = pruning.astray(runs, lambda batch: bool(self._rows("owner", batch)))
+        if astray:  # what batch these had cannot be told; the one that they name is of others
+            rows = tuple(number for number in astray if number not in owned.values())
+            return Chosen((), len(rows), rows)
+        vacant = {batch for batch in pruning.choose(runs, owned).batches if self._has_no_owner(batch)}
         runs = self._seen()
         return pruning.choose(runs, {run.batch for run in runs} - vacant)
 

@@ -124,6 +124,45 @@ def test_a_damaged_run_takes_the_place_of_no_other_that_is_kept(store: Store) ->
     assert store().find("first", kept) is not None
 
 
+@pytest.mark.parametrize("batch", ["(SELECT batch FROM runs WHERE processor = 'other')", "99"])
+def test_a_damaged_run_that_names_the_batch_of_another_is_forgotten_without_that(store: Store, batch: str) -> None:
+    _, damaged, other, run_id = with_a_damaged_run(store)
+    store.execute(f"UPDATE runs SET batch = {batch} WHERE run_id = '{damaged}'")
+
+    pruned = store().prune(run_id=damaged)
+
+    assert (pruned.batches, pruned.runs) == (0, 1)
+    assert [run.run_id for run in store().runs()] == [run_id]
+    assert other.resume(run_id).output == [1]
+
+
+def test_a_damaged_run_whose_batch_is_no_number_is_forgotten(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    run_id = Processor(name="first", pipeline=one, journal=journal).execute(to_inputs([1])).run_id
+    with journal._using() as connection:
+        connection.execute("UPDATE runs SET batch = 'x'")
+
+    pruned = journal.prune(run_id=run_id)
+    left = journal.runs()
+    journal.close()
+
+    assert (pruned.runs, left) == (1, [])
+
+
+def test_a_damaged_run_that_is_in_progress_is_not_forgotten(store: Store) -> None:
+    journal, told = store(), list[int]()
+
+    @step("prune")
+    def prune(value: int) -> int:
+        store.execute("UPDATE runs SET batch = 99")
+        told.append(journal.prune(run_id=journal._seen()[0].run_id).runs)
+        return value
+
+    Processor(name="first", pipeline=prune, journal=journal).execute(to_inputs([1]))
+
+    assert told == [0]
+
+
 def test_a_damaged_row_of_a_run_whose_process_died_keeps_no_other_waiting(store: Store) -> None:
     first, damaged, other, _ = with_a_damaged_run(store)
     store.execute("UPDATE batches SET owner_run = 1, owner = 'nobody' WHERE processor = 'first'")
