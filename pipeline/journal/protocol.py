@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from pipeline.codec import Cipher
-from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, RunRow
+from pipeline.journal.records import AttemptsRow, InputRow, OutcomeRow, Row, RunRow
 
 Durability: TypeAlias = Literal["input", "step"]
 """What a kill may cost: ``"input"``: the inputs in flight; ``"step"``: of each of them, the step in flight."""
@@ -160,6 +160,10 @@ class Journal(Protocol):
         """The latest outcomes of a batch by slot."""
         ...
 
+    def failures(self, batch: int) -> Iterator[Row]:
+        """Id, step and detail of every input of a batch that failed, unchecked; not those in pages that are damaged."""
+        ...
+
     def succeeded(self, batch: int) -> int:
         """How many inputs of a batch have an output; a row that is damaged counts, for it is there."""
         ...
@@ -171,7 +175,10 @@ class Journal(Protocol):
     def prune(
         self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
     ) -> Pruned:
-        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest."""
+        """Forget whole batches that are not in progress: older than, that of one run, or all but the latest.
+
+        Of a damaged run, where that cannot be told, or has sound runs too, its row alone.
+        """
         ...
 
     def close(self) -> None:

@@ -139,6 +139,14 @@ class SqlReader(Database):
         for row in self._latest(OutcomeRow, "outcomes", batch):
             yield row if isinstance(row, OutcomeRow) else self._read(OutcomeRow, "outcomes", row)
 
+    def failures(self, batch: int) -> Iterator[Row]:
+        """Id, step and detail of every input of a batch that failed, unchecked; not those in pages that are damaged."""
+        pages = self._pages(OutcomeRow, batch)
+        for row in _newest(self._rows_of("failed", batch), self._readable(pages)):
+            found = (row.id, row.status, row.step, row.detail) if isinstance(row, OutcomeRow) else row
+            if found[1] == "failed":
+                yield found[0], found[2], found[3]
+
     def succeeded(self, batch: int) -> int:
         """How many inputs of a batch have an output; a row that is damaged counts, for it is there."""
         pages = self._pages(OutcomeRow, batch)
