@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pipeline.errors import JournalDamaged
 from pipeline.journal.protocol import Change, Journal, Lease
-from pipeline.journal.recall import Recall, doubt, input_rows, row_before, stands_in
+from pipeline.journal.recall import Recall, doubt, in_doubt, input_rows, row_before, stands_in
 from pipeline.journal.records import SLOTS, InputRow, OutcomeRow
 from pipeline.journal.stored import Code, RunDetail, Stored
 from pipeline.journal.waiting import Waiting
@@ -85,7 +85,7 @@ class Admission:
         told, refusals = doubt(self.journal, left), list[OutcomeRow]()
         if told is not None:
             new = [(number, items[place]) for place, number in slots.items() if number >= memory.first_new]
-            refusals = [row for number, item in new if (row := self._refusal(number, item, told)) is not None]
+            refusals = [row for number, item in new if (row := self._doubted(number, item, told)) is not None]
         return Change(inputs=[replace(row, place=None) for row in left if row.place is not None], outcomes=refusals)
 
     def _refusal(self, number: int, item: ProcessorInput[Any], told: str) -> OutcomeRow | None:
@@ -93,6 +93,11 @@ class Admission:
         if item.payload is not None:
             return None
         return self.stored.outcome_row(number, self.lease.run, refused(item, told, BadPayload.__name__), self.code)
+
+    def _doubted(self, number: int, item: ProcessorInput[Any], told: str) -> OutcomeRow | None:
+        """The row of an input that is refused as long as a damaged row may be its own."""
+        row = self._refusal(number, item, told)
+        return None if row is None else in_doubt(row)
 
     def add(self, place: int, item: ProcessorInput[Any]) -> None:
         """Queue the rows of an input: its own, and that of the payload it brought with it."""
@@ -151,10 +156,14 @@ class Admission:
     def _is_recorded(self, number: int) -> bool:
         """Whether an earlier run left something that the input goes on with, or is refused for."""
         try:
-            row = None if self.memory is None else self.journal.outcome(number)
+            row = None if self.memory is None else self._waiting(number) or self.journal.outcome(number)
         except JournalDamaged:  # which the run has told
             return True
         return row is not None and row.step not in STARTS_ANEW
+
+    def _waiting(self, number: int) -> OutcomeRow | None:
+        """What waits to be written of an input."""
+        return next((row for row in reversed(self.waiting.outcomes) if row.id == number), None)
 
     def _join(self, memory: Recall, place: int, item: ProcessorInput[Any]) -> int:
         """Find the input among those of earlier runs; a changed one keeps the fingerprint it had then."""
@@ -182,7 +191,7 @@ class Admission:
         """What the input goes on with, where that is not what is recorded."""
         if before is None and self.is_stream:
             told = memory.doubt()
-            return None if told is None else self._refusal(row.id, item, told)
+            return None if told is None else self._doubted(row.id, item, told)
         with suppress(JournalDamaged):  # the input is refused for it
             return memory.changed(before, row)
         return None

@@ -14,9 +14,11 @@ from pipeline.errors import JournalDamaged
 from pipeline.journal.index import Index
 from pipeline.journal.protocol import Journal
 from pipeline.journal.records import SLOTS, InputRow, OutcomeRow, RunRow
-from pipeline.journal.stored import UNREADABLE, Code, FailureDetail, Stored, read_detail, run_detail
+from pipeline.journal.stored import UNREADABLE, Code, FailureDetail, Stored, read_detail, run_detail, write_detail
 from pipeline.model import Completed, Failed, NotRun, Outcome, Payload, ProcessorInput, Skipped
-from pipeline.payload import STARTS_ANEW, Unreadable, refused
+from pipeline.payload import REFUSED, STARTS_ANEW, Unreadable, refused
+
+_IN_DOUBT = "in doubt"
 
 
 class Recall:
@@ -72,7 +74,7 @@ class Recall:
     def _recall(self, item: ProcessorInput[Any], found: Callable[[], OutcomeRow | None]) -> ProcessorInput[Any]:
         try:
             row = found()
-            payload: Any = None if row is None else self._to_go_on(row)
+            payload: Any = None if row is None or self._is_settled(row) else self._to_go_on(row)
         except (CodecError, JournalDamaged) as error:
             payload = Unreadable(f"what {self.journal.name} holds of it cannot be read: {error}")
         return item if payload is None else msgspec.structs.replace(item, payload=payload)
@@ -91,6 +93,10 @@ class Recall:
         if self._damaged is None:
             self._damaged = input_rows(self.journal, self.batch, stands_in)
         return doubt(self.journal, [row for row in self._damaged if not self._is_taken(row)])
+
+    def _is_settled(self, row: OutcomeRow) -> bool:
+        """Whether the row refuses its input for a doubt that there is none of any more: nothing of it ran."""
+        return is_in_doubt(row) and self.doubt() is None
 
     def _is_taken(self, row: InputRow) -> bool:
         return self.known.get(row.input_id) == row.id and self.known.is_taken(row.input_id)
@@ -208,6 +214,18 @@ def input_rows(journal: Journal, batch: int, wanted: Callable[[InputRow], bool])
     except JournalDamaged:
         rows = (row_before(journal, *ids) for ids in journal.input_ids(batch))
         return [row for row in rows if row is not None and wanted(row)]
+
+
+def in_doubt(row: OutcomeRow) -> OutcomeRow:
+    """The row of a refusal as one that lasts no longer than the doubt."""
+    detail = read_detail(row.detail or b"", FailureDetail)
+    return msgspec.structs.replace(row, detail=write_detail(msgspec.structs.replace(detail, reason=_IN_DOUBT)))
+
+
+def is_in_doubt(row: OutcomeRow) -> bool:
+    """Whether it is such a row."""
+    is_refusal = row.status == "failed" and row.step == REFUSED and row.detail is not None
+    return is_refusal and read_detail(row.detail or b"", FailureDetail).reason == _IN_DOUBT
 
 
 def doubt(journal: Journal, left: Iterable[InputRow]) -> str | None:

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from msgspec.structs import replace
@@ -236,6 +237,32 @@ def test_a_damaged_row_hides_no_failing_step_but_its_own(make_store: Stores, kin
     assert processor(store()).resume().context.last_error_step == "check"
 
 
+@pytest.mark.parametrize("at", ["double", "check"])
+def test_the_failing_step_is_found_without_all_that_failed(store: Store, at: str) -> None:
+    @step("double")
+    def first(value: int) -> int:
+        if at == "double":
+            raise ValueError("no")
+        return value
+
+    broken.update(range(20))
+    numbers = Processor(name="numbers", pipeline=first >> check, journal=store())
+    numbers.execute(inputs(*range(20)))
+    whole = list[int]()
+    left = store()
+    read = left.outcome
+
+    def outcome(number: int) -> Any:
+        whole.append(number)
+        return read(number)
+
+    with patch.object(left, "outcome", outcome):
+        found = Processor(name="numbers", pipeline=first >> check, journal=left)._past().left(None)
+
+    assert found.context.last_error_step == at
+    assert len(whole) == 1
+
+
 def test_the_number_of_resumes_is_remembered(journal: Any) -> None:
     broken.add(4)
     processor(journal).execute(inputs(2))
@@ -439,6 +466,37 @@ def test_an_input_whose_id_is_damaged_is_not_taken_for_a_new_one_that_nobody_pai
     assert processor(None).plan(still).inputs[2].action == "refuse"
     assert ran == []
     assert processor(in_rows(), on_bad_payload="restart").resume().output == [7, 5, 3]
+
+
+@pytest.mark.parametrize("way", ["execute", "stream", "astream"])
+@pytest.mark.parametrize("later", ["resume", "stream"])
+def test_a_refused_new_input_begins_once_the_damaged_row_has_its_input(in_rows: Store, way: str, later: str) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE inputs SET account_id = 'q' WHERE input_id = '1'")
+    refused = outcomes(processor(in_rows()), way, inputs(9, 2), going_on_from(first))
+    still = outcomes(processor(in_rows()), "stream", inputs(9, 2), going_on_from(first))
+    outcomes(processor(in_rows()), "stream", inputs(2, 1), going_on_from(first))
+
+    plan = processor(in_rows()).plan(inputs(9, 2), going_on_from(first))
+    again = processor(in_rows())
+    met = again.resume().outcomes if later == "resume" else outcomes(again, later, inputs(9, 2), going_on_from(first))
+
+    assert [type(outcome) for outcome in [*refused, *still]] == 2 * [Failed, Skipped]
+    assert [item.action for item in plan] == ["run", "skip"]
+    assert [outcome.output for outcome in met if isinstance(outcome, Succeeded)] == [19]
+
+
+def test_a_refusal_that_a_retry_brought_from_a_batch_that_is_gone_is_for_good(in_rows: Store) -> None:
+    first = processor(in_rows()).execute(inputs(1, 2))
+    in_rows.execute("UPDATE inputs SET input_id = 'q' WHERE input_id = '1'")
+    refused = processor(in_rows()).execute(inputs(1, 2), going_on_from(first))
+    in_rows().prune(run_id=first.run_id)
+    ran.clear()
+
+    processor(in_rows()).retry(refused)
+    again = processor(in_rows()).resume()
+
+    assert ([failed.step for failed in again.failed], ran) == (["resume"], [])
 
 
 def test_a_new_input_joins_where_each_damaged_row_has_its_input(in_rows: Store) -> None:
