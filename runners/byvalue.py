@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from functools import cache, partial
 from inspect import get_annotations
 from io import BytesIO
-from typing import Any, ForwardRef, get_args, get_type_hints
+from typing import Any, ForwardRef, NewType, get_args, get_type_hints
 from weakref import WeakSet
 
 import msgspec
@@ -37,9 +39,27 @@ FACTORY: type[Any] = _SAMPLE.__struct_defaults__[0].__class__
 
 def dumped_by(pickler: Any, value: object) -> bytes:
     """Pickle by cloudpickle's ``Pickler``, or by the one that is a part of Ray."""
+    try:
+        return _dumped_by(pickler, value, _class_in_parts)
+    except Exception:  # noqa: BLE001 - what hinders may be an annotation, which the script itself has as text
+        return _dumped_by(pickler, value, partial(_class_in_parts, pickles=partial(_pickles, pickler)))
+
+
+def _dumped_by(pickler: Any, value: object, in_parts: Callable[..., Any]) -> bytes:
     with BytesIO() as file:
-        _asking(pickler)(file).dump(value)
+        asking = _asking(pickler)(file)
+        asking.in_parts = in_parts
+        asking.dump(value)
         return file.getvalue()
+
+
+def _pickles(pickler: Any, hint: object) -> bool:
+    """Whether an annotation pickles, apart from the classes it names: each of those has annotations of its own."""
+    try:
+        _dumped_by(pickler, hint, lambda *_: (object, ()))
+    except Exception:  # noqa: BLE001 - it may be anything, and fail in any way
+        return False
+    return True
 
 
 @cache
@@ -52,34 +72,79 @@ def _asking(pickler: Any) -> Any:
         """
 
         def reducer_override(self, obj: object) -> Any:
-            form = getattr(type(obj), "__reduce_by_value__", None)
+            kind = type(obj)
+            form = getattr(kind, "__reduce_by_value__", None) or HINTS.get((kind.__module__, kind.__name__))
             reduced: Any = NotImplemented if form is None else form(obj)
             if reduced is NotImplemented:
                 reduced = pickler.reducer_override(self, obj)
-            return _class_in_parts(obj, *reduced) if _is_class_in_parts(obj, reduced) else reduced
+            return self.in_parts(obj, *reduced) if _is_class_in_parts(obj, reduced) else reduced
 
     return Asking
+
+
+def _meta(obj: Any) -> Any:
+    told = {name: getattr(obj, name) for name in META if getattr(obj, name) is not None}
+    return partial(msgspec.Meta, **told), ()
+
+
+def _new_type(obj: Any) -> Any:
+    if _is_importable(obj):
+        return NotImplemented
+    return _made_new_type, (obj.__qualname__, obj.__module__, obj.__supertype__)
+
+
+def _made_new_type(name: str, module: str, supertype: Any) -> Any:
+    make: Any = NewType
+    made = make(name, supertype)
+    made.__module__ = module
+    return made
+
+
+def _alias(obj: Any) -> Any:
+    if _is_importable(obj):
+        return NotImplemented
+    return partial(obj.__class__, type_params=obj.__type_params__), (obj.__name__, obj.__value__)
+
+
+def _is_importable(obj: Any) -> bool:
+    module = obj.__module__
+    return module != "__main__" and getattr(sys.modules.get(module), obj.__name__, None) is obj
+
+
+META = tuple(name for name in dir(msgspec.Meta) if not name.startswith("_"))
+"""What a constraint of a field may tell."""
+
+HINTS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    (msgspec.Meta.__module__, msgspec.Meta.__name__): _meta,
+    ("typing", "NewType"): _new_type,
+    ("typing", "TypeAliasType"): _alias,
+    ("typing_extensions", "TypeAliasType"): _alias,
+}
+"""Types of what annotations name that pickle not at all, or only by their name, each with a form by value."""
 
 
 def _is_class_in_parts(obj: object, reduced: Any) -> bool:
     return issubclass(type(obj), type) and reduced is not NotImplemented and len(reduced) == 6
 
 
-def _class_in_parts(kind: Any, make: Any, given: tuple[Any, ...], state: Any, *rest: Any) -> tuple[Any, ...]:
+def _class_in_parts(
+    kind: Any, make: Any, given: tuple[Any, ...], state: Any, *rest: Any, pickles: Callable[[Any], bool] | None = None
+) -> tuple[Any, ...]:
     """A class by value: how an empty one is made, and what is then put into it, after cloudpickle's form.
 
     The class is known to both sides between the two, so that what is put into it may lead back to it.
+    An annotation that is text stays so where ``pickles`` says no to what it names.
     """
     if kind not in _received:
         _ours.add(kind)
     inside: dict[str, Any] = {name: value for name, value in state[0].items() if name != CACHED}
-    own = get_annotations(kind)
+    own = _own_annotations(kind)
     if isinstance(kind, type(msgspec.Struct)):
         given = _struct_given(kind, given, own, inside)
     elif "__slots__" in inside and not issubclass(kind, (Enum, tuple)):  # which see to theirs themselves
         given = (*given[:3], {**given[3], "__slots__": inside.pop("__slots__")}, *given[4:])
     if own:
-        inside["__annotations__"] = _read_here(kind, own)
+        inside["__annotations__"] = _read_here(kind, own, pickles)
     return make, given, (rest[-1], (inside, *state[1:])), *rest[:-1], _filled
 
 
@@ -91,7 +156,16 @@ def _filled(kind: Any, state: tuple[Callable[[Any, Any], Any], Any]) -> None:
         fill(kind, inside)
 
 
-def _read_here(kind: Any, annotations: dict[str, Any]) -> dict[str, Any]:
+def _own_annotations(kind: Any) -> dict[str, Any]:
+    """As they stand in the class, or as text where Python 3.14 reads them only now, and does not find a name."""
+    as_text: dict[str, Any] = {"format": 4}
+    for how in ({}, as_text):
+        with suppress(Exception):
+            return get_annotations(kind, **how)
+    return {}
+
+
+def _read_here(kind: Any, annotations: dict[str, Any], pickles: Callable[[Any], bool] | None = None) -> dict[str, Any]:
     """Annotations that are text name what is in the script, where a worker would not find it."""
     if not any(map(_has_names, annotations.values())):
         return annotations
@@ -99,7 +173,8 @@ def _read_here(kind: Any, annotations: dict[str, Any]) -> dict[str, Any]:
         hints = get_type_hints(kind, include_extras=True)
     except Exception:  # noqa: BLE001 - it is the user's code that stands there, and may not be meant to be read
         return annotations
-    return {name: hints.get(name, hint) for name, hint in annotations.items()}
+    kept = {name: hint for name, hint in hints.items() if pickles is None or pickles(hint)}
+    return {name: kept.get(name, hint) for name, hint in annotations.items()}
 
 
 def _has_names(hint: Any) -> bool:

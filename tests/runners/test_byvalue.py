@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from inspect import get_annotations
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runners import byvalue
+from runners.supply import dumps_by_value
 
 DATA = """
 from __future__ import annotations
@@ -186,6 +193,73 @@ if __name__ == "__main__":
 """
 CAME = "True True\n"
 
+HINTED = """
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, NewType
+
+import loky
+import msgspec
+from typing_extensions import TypeAliasType
+
+from runners import ExecutorRunner
+
+LOCK = threading.Lock()
+UserId = NewType("UserId", int)
+Amounts = TypeAliasType("Amounts", list[UserId])
+Natural = Annotated[int, msgspec.Meta(ge=0, title="natural")]
+Told = msgspec.defstruct("Told", [("natural", Natural)], module=__name__)
+
+@dataclass
+class Record:
+    user: UserId
+    amounts: Amounts
+    natural: Natural
+    locked: Annotated[int, LOCK]
+
+class Document(msgspec.Struct):
+    user: UserId
+    natural: Annotated[int, msgspec.Meta(ge=0)]
+
+def record(value):
+    return Record(*vars(value).values())
+
+def document(value):
+    return Document(value.user + 1, value.natural)
+
+def told(value):
+    try:
+        return msgspec.convert({"user": 1, "natural": -1}, type(value))
+    except msgspec.ValidationError as error:
+        return str(error)
+
+def told_again(value):
+    return told(value)
+
+def hints(value):
+    user, amounts, natural, locked = Record.__annotations__.values()
+    name = user.__name__, user.__qualname__, user.__module__, user.__supertype__
+    return str((name, amounts.__name__, amounts.__value__ == list[user], natural, locked))
+
+if __name__ == "__main__":
+    runner = ExecutorRunner(partial(loky.get_reusable_executor, 1))
+    calls = {record: Record(1, [1], 1, 1), document: Document(1, 1), told: Document(1, 1), told_again: Told(1)}
+    for function, value in calls.items():
+        print([result.unwrap() for _, result in runner.stream(function, [value])] == [function(value)])
+    print(*[result.unwrap() for _, result in runner.stream(hints, [1])])
+"""
+HINTS = """\
+True
+True
+True
+True
+(('UserId', 'UserId', '__main__', <class 'int'>), 'Amounts', True, \
+typing.Annotated[int, msgspec.Meta(ge=0, title='natural')], 'Annotated[int, LOCK]')
+"""
+
 
 def test_data_types_of_a_script_reach_lokys_workers_and_come_back(tmp_path: Path) -> None:
     runner = "ExecutorRunner(partial(__import__('loky').get_reusable_executor, 2))"
@@ -194,3 +268,25 @@ def test_data_types_of_a_script_reach_lokys_workers_and_come_back(tmp_path: Path
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert done.stdout == CAME, done.stderr
+
+
+def test_what_annotations_of_a_script_name_reaches_lokys_workers_and_text_stays_where_it_does_not_pickle(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "script.py").write_text(HINTED)
+
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.stdout == HINTS, done.stderr
+
+
+def test_a_class_crosses_with_its_annotations_as_text_where_one_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_python_3_14(kind: Any, *, format: int = 1) -> dict[str, Any]:  # noqa: A002
+        if format == 1:
+            raise NameError("name 'Missing' is not defined")
+        return get_annotations(kind)
+
+    monkeypatch.setattr(byvalue, "get_annotations", of_python_3_14)
+    data = type("Data", (), {"__module__": "__main__", "__annotations__": {"number": "Missing"}})
+
+    assert b"Missing" in dumps_by_value(data)
