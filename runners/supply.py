@@ -13,7 +13,6 @@ from concurrent.futures import (
     Executor,
     Future,
     InvalidStateError,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
 from contextlib import suppress
@@ -102,15 +101,17 @@ def _check_interpreters(executor: Executor) -> None:
 
 def _check_threads(executor: Any) -> None:
     """A forked child has a copy of the executor, and none of the threads that would work or see to the workers."""
-    if not isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor):
+    if not isinstance(executor, ThreadPoolExecutor) and not hasattr(executor, "_executor_manager_thread"):
         return
     threads = [getattr(executor, "_executor_manager_thread", None), *getattr(executor, "_threads", ())]
     begun = [thread for thread in threads if thread is not None]
+    flags = getattr(executor, "_flags", None)  # loky's
     is_over = any(getattr(executor, name, False) for name in ("_broken", "_shutdown", "_shutdown_thread"))
+    is_over = is_over or any(getattr(flags, name, False) for name in ("broken", "shutdown"))
     if begun and not is_over and not any(thread.is_alive() for thread in begun):
         raise RunnerError(
             f"{type(executor).__name__} has its threads in another process, of which this one was forked; "
-            "give ExecutorRunner a function that makes executors, and this process has its own"
+            "give ExecutorRunner a function that makes a new executor, and this process has its own"
         )
 
 

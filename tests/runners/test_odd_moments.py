@@ -379,6 +379,36 @@ def test_a_forked_child_is_told_that_an_executor_is_its_parents(name: str) -> No
     assert ended == "0 [1]"
 
 
+LOKYS = """
+import os, signal
+from functools import partial
+import loky
+from runners import ExecutorRunner, RunnerError
+if __name__ == "__main__":
+    made = loky.get_reusable_executor(1)
+    with ExecutorRunner(made if {is_yours} else partial(loky.get_reusable_executor, 1)) as runner:
+        runner.run(abs, [-1])
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                runner.run(abs, [-1])
+            except RunnerError as error:
+                print(error, flush=True)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1], runner.run(abs, [-1]))
+    made.shutdown()
+"""
+
+
+@pytest.mark.parametrize("is_yours", [False, True])
+def test_a_forked_child_is_told_that_lokys_executor_is_its_parents(is_yours: bool) -> None:
+    told, ended = what_forks(LOKYS.format(is_yours=is_yours)).splitlines()
+
+    assert "has its threads in another process, of which this one was forked; give " in told
+    assert ended == "0 [1]"
+
+
 IGNORING = """
 import os, signal
 from runners import ProcessRunner
