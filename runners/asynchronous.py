@@ -271,6 +271,8 @@ class _LoopThread:
                 return
             loop, thread, daemons = self._loop, self._thread, self._daemons
             self._loop = self._thread = self._daemons = None
+        if daemons is not None and daemons.runs_here():  # it collects a stream that was left alone, and must go on
+            daemons.hurried = True
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread() and (daemons is None or not daemons.hurried):
             thread.join()

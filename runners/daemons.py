@@ -28,6 +28,7 @@ class DaemonThreads(ThreadPoolExecutor):
         self._lock = threading.Lock()  # guards the two below
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._busy = 0
+        self._at_work = set[int]()  # idents of the threads
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Call it in a thread."""
@@ -51,11 +52,17 @@ class DaemonThreads(ThreadPoolExecutor):
         """End the threads."""
         self._crew.__exit__(SystemExit if self.hurried or not wait else None)
 
+    def runs_here(self) -> bool:
+        """Whether this is one of its threads, at work."""
+        return threading.get_ident() in self._at_work
+
     def _serve(self) -> None:
+        self._at_work.add(threading.get_ident())
         while True:
             with self._lock:
                 if not self._calls:
                     self._busy -= 1
+                    self._at_work.discard(threading.get_ident())
                     return
                 future, call = self._calls.popleft()
             _answer(future, call)

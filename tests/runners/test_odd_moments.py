@@ -113,6 +113,27 @@ def test_a_stream_of_coroutines_that_is_closed_in_its_own_loop_does_not_wait_for
     assert errors == []
 
 
+@pytest.mark.timeout(30)
+def test_a_stream_of_coroutines_that_is_closed_in_a_thread_of_theirs_does_not_wait_for_that() -> None:
+    elsewhere, closed = Event(), Event()
+
+    def close() -> None:
+        elsewhere.wait(10)
+        stream.close()
+        closed.set()
+
+    async def work(number: int) -> int:
+        if number == 1:
+            await asyncio.to_thread(close)
+        return number
+
+    stream: Any = AsyncRunner(2).stream(work, range(10))
+    next(stream)
+    elsewhere.set()
+
+    assert closed.wait(10)
+
+
 @pytest.mark.parametrize("is_held", [False, True])
 @pytest.mark.parametrize("make", [partial(ThreadRunner, 2), partial(ExecutorRunner, partial(ThreadPoolExecutor, 2))])
 def test_a_stream_that_is_closed_in_a_worker_of_its_own_does_not_wait_for_that(make: Any, is_held: bool) -> None:
