@@ -224,7 +224,7 @@ class _LoopThread:
 
     def _clear(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # guards all below
+        self._lock = threading.RLock()  # guards all below; an abandoned stream that is collected under it leaves
         self._holders = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -266,7 +266,7 @@ class _LoopThread:
         if self._pid != os.getpid():
             return
         with self._lock:
-            self._holders = max(0, self._holders - 1)  # a forked child may leave what its parent entered
+            self._holders -= 1 if self._holders else 0  # a forked child may leave what its parent entered
             if self._holders or self._loop is None or self._thread is None:
                 return
             loop, thread, daemons = self._loop, self._thread, self._daemons

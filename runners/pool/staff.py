@@ -6,7 +6,7 @@ import atexit
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from weakref import WeakSet
 
 from runners.pool.team import Team
@@ -22,7 +22,8 @@ class Staff:
 
     def _clear(self) -> None:
         self._pid = os.getpid()
-        self._lock = Lock()
+        # Who holds it may be the one that collects an abandoned stream, whose team then comes back.
+        self._lock = RLock()
         self._idle: list[Team] = []
 
     def enter(self) -> None:

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from threading import Event, Thread, Timer
 from typing import Any
@@ -20,8 +20,10 @@ import pytest
 
 from pipeline import Processor, step, to_inputs
 from runners import AsyncRunner, ExecutorRunner, ProcessRunner, RunnerError, SequentialRunner, ThreadRunner
+from runners.asynchronous import _LoopThread
 from runners.batch import Batch
 from runners.pool.member import Member
+from runners.pool.staff import Staff
 from runners.protocol import Runner
 from tests.runners.processes import nothing_left_behind
 
@@ -194,6 +196,46 @@ def test_a_stream_that_is_closed_where_its_inputs_are_pulled_does_not_wait_for_t
     elsewhere.set()
 
     assert closed.wait(10)
+
+
+class Idle:
+    """A team without workers."""
+
+    def close(self) -> None:
+        """Nothing: there is nobody."""
+
+
+def test_a_stream_that_is_collected_while_another_one_gets_its_team_gives_its_own_back() -> None:
+    lent = ExitStack()
+
+    def make() -> Any:
+        lent.close()
+        return Idle()
+
+    staff = Staff(make)
+    staff.enter()
+    lent.enter_context(staff.borrow())
+
+    assert is_done(lambda: ExitStack().enter_context(staff.borrow()))
+
+
+def test_a_stream_that_is_collected_while_another_one_gets_its_loop_leaves_it() -> None:
+    loop = _LoopThread()
+    loop.enter()
+
+    def collect() -> None:
+        with loop._lock:
+            loop.leave()
+
+    assert is_done(collect)
+
+
+def is_done(call: Callable[[], object]) -> bool:
+    """Whether it comes to an end."""
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(10.0)
+    return not thread.is_alive()
 
 
 # ---- limits ----
