@@ -134,17 +134,20 @@ class Trial:
         self.done: set[tuple[str, str]] = set()
         self.kills = self.lost = self.recorded_again = 0
 
-    def run(self, usual_s: float) -> None:
-        for _ in range(self.chance.randint(1, 3)):
+    def run(self, usual_s: float) -> float:
+        """Make the trial of a batch that takes ``usual_s`` seconds; how long it takes, as far as is known then."""
+        for earlier in range(self.chance.randint(1, 3)):
             after_s = self.chance.uniform(0.0, 0.8 * usual_s)
-            killed, _ = self.programs.run(msgspec.structs.replace(self.command, killed_after_s=after_s))
+            killed, took_s = self.programs.run(msgspec.structs.replace(self.command, killed_after_s=after_s))
             self.kills += killed
+            usual_s = usual_s if killed or earlier else min(usual_s, took_s)  # that was a slow moment
             self.look()
         (self.folder / "repaired").touch()
         last = "again" if self.command.mode == "stream" else "resume"  # a stream records only what it has pulled
         self.programs.run(msgspec.structs.replace(self.command, mode=last))
         self.recorded_again += self.ran_again(self.seen)
         self.programs.clean_up()
+        return usual_s
 
     seen = 0
     """How many lines of the witness there were at the last look."""
@@ -217,7 +220,7 @@ def campaign(programs: Programs, case: Command, folder: Path, seeds: Iterator[in
     figures = Figures()
     for seed in seeds:
         trial = Trial(programs, case, folder / str(seed), seed)
-        trial.run(usual_s)
+        usual_s = trial.run(usual_s)
         result = json.loads((trial.folder / "output").read_text())
         assert result == expected, f"seed {seed}: not what an uninterrupted run gives"
         assert trial.lost == 0, f"seed {seed}: handed out, but not recorded"
