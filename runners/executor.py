@@ -46,8 +46,7 @@ class ExecutorRunner(StreamRunner):
     - **With a function**, a new executor takes over. What had come back stays.
       What was in flight runs again: chunk by chunk, and in the chunk that breaks a pool again input by input,
       with nothing else in flight, so that only the input that kills its worker ends as a ``crash``.
-      It is tried up to three times, its neighbours up to three times; where it was the only input in flight, once,
-      or twice where no worker had answered before: the one that died may not have begun.
+      It is tried up to three times, its neighbours up to three times; where it was the only input in flight, once.
       A worker that something else kills (the kernel, for want of memory) is so only blamed on an input
       that it dies on when that input runs alone.
     - **With an executor**, nothing can take over. Each input in flight ends as a ``crash``,

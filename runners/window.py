@@ -15,10 +15,9 @@ Whose fault is a death? An executor says only that a worker died, not on which i
 the loss is known to be        then
 =============================  ==================================================================
 this chunk's alone             one input: blamed. Several: each goes on its own
-of all that is in flight       one input in flight: blamed, if a worker has answered before.
-                               Else they are *suspects*: when nothing else is in flight, each chunk
-                               runs alone, and one that is lost then runs input by input, until the
-                               guilty one is blamed
+of all that is in flight       one input in flight: blamed. Else they are *suspects*: when nothing
+                               else is in flight, each chunk runs alone, and one that is lost then
+                               runs input by input, until the guilty one is blamed
 final                          everything in flight is blamed, and the stream raises
 =============================  ==================================================================
 """
@@ -259,9 +258,6 @@ class Window(AbstractContextManager["Window"]):
         certain = loss in ("final", "cancelled") or (len(chunk.items) == 1 and (loss == "own" or self._only(chunk)))
         if certain and loss == "shared" and not self.has_heard:
             self.has_heard = a_worker_begins(self.fleet)
-            if self.has_heard:  # the one that died may not have begun with this input: it goes once more, alone
-                self.suspects.appendleft(chunk._replace(alone=True))
-                return []
         if certain:
             self._release_siblings(chunk)
             return [(position, Failure(crash_of_loss(loss, error))) for position, _ in chunk.items]

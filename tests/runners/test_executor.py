@@ -98,32 +98,13 @@ def test_what_a_death_repeats_is_bounded(tmp_path: Path, deliver_each: bool) -> 
     assert sum(count > 1 for count in times.values()) <= (4 if deliver_each else 20)
 
 
-def test_the_only_input_in_flight_is_blamed_without_a_second_try(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [[], [1]], ids=["first", "later"])
+def test_the_only_input_in_flight_is_blamed_without_a_second_try(tmp_path: Path, before: list[int]) -> None:
     alone = partial(ProcessPoolExecutor, 1, mp_context=get_context("fork"))
-    _, crashes = split(ExecutorRunner(alone).stream(partial(note_and_die, tmp_path), [1, 7]))
+    _, crashes = split(ExecutorRunner(alone).stream(partial(note_and_die, tmp_path), [*before, 7]))
 
-    assert set(crashes) == {1}
+    assert set(crashes) == {len(before)}
     assert (tmp_path / "7").stat().st_size == 1
-
-
-def test_the_only_input_is_tried_twice_where_no_worker_had_answered(tmp_path: Path) -> None:
-    alone = partial(ProcessPoolExecutor, 1, mp_context=get_context("fork"))
-    _, crashes = split(ExecutorRunner(alone).stream(partial(note_and_die, tmp_path), [7]))
-
-    assert set(crashes) == {0}
-    assert (tmp_path / "7").stat().st_size == 2
-
-
-def die_once(mark: Path) -> None:
-    if not mark.exists():
-        mark.touch()
-        faults.kill_itself()
-
-
-def test_a_first_worker_that_dies_before_it_begins_costs_no_input(tmp_path: Path) -> None:
-    sickly = partial(ProcessPoolExecutor, 1, get_context("fork"), initializer=partial(die_once, tmp_path / "died"))
-
-    assert ExecutorRunner(sickly).run(faults.square, [3]) == [9]
 
 
 def test_an_executor_of_yours_that_breaks_ends_the_stream_and_keeps_what_it_has() -> None:
