@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline import NotRun, Processor, RunInterrupted, Succeeded, batch_step, step, to_inputs
+from pipeline.interrupts import give_back_signals
 from runners import AsyncRunner, ExecutorRunner, Runner, ThreadRunner
 
 
@@ -26,6 +27,12 @@ def send(what: tuple[int, int]) -> int:
     if number:
         os.kill(process, number)
     return number
+
+
+@pytest.fixture(autouse=True)
+def no_handler_is_left_of_another_test() -> None:
+    """A stream that ended in another thread left its own, until the next run."""
+    give_back_signals()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
@@ -275,13 +282,17 @@ def test_a_program_that_handles_signals_itself_when_it_leaves_a_stream_is_told_o
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
 
 
-def test_a_stream_that_ended_in_another_thread_leaves_later_runs_their_signals() -> None:
-    before = signal.getsignal(signal.SIGINT)
+def end_a_stream_in_another_thread() -> None:
     stream: Any = Processor(pipeline=step("same")(str)).stream(to_inputs(range(3)))
     next(stream)
     thread = threading.Thread(target=stream.close)
     thread.start()
     thread.join()
+
+
+def test_a_stream_that_ended_in_another_thread_leaves_later_runs_their_signals() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    end_a_stream_in_another_thread()
 
     with pytest.raises(RunInterrupted):
         Processor(pipeline=send).execute(to_inputs([(int(signal.SIGINT), os.getpid()), (0, 0)]))
@@ -291,11 +302,7 @@ def test_a_stream_that_ended_in_another_thread_leaves_later_runs_their_signals()
 
 def test_a_stream_that_ended_in_another_thread_leaves_the_event_loop_its_signals() -> None:
     before = signal.getsignal(signal.SIGINT)
-    stream: Any = Processor(pipeline=step("same")(str)).stream(to_inputs(range(3)))
-    next(stream)
-    thread = threading.Thread(target=stream.close)
-    thread.start()
-    thread.join()
+    end_a_stream_in_another_thread()
 
     asyncio.run(Processor(pipeline=step("same")(str)).aexecute(to_inputs(range(3))))
 

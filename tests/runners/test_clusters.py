@@ -164,36 +164,20 @@ if __name__ == "__main__":
 """
 
 
-def test_functions_and_classes_of_a_script_reach_the_workers(
-    request: pytest.FixtureRequest, make: Any, tmp_path: Path
+SCRIPTS = {"functions and classes": (SCRIPT, "[2, 3]\n"), "steps": (STEPS, ENDED), "data types": (DATA, CAME)}
+
+
+@pytest.mark.parametrize(("script", "printed"), SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_what_a_script_defines_reaches_the_workers_and_comes_back(
+    request: pytest.FixtureRequest, make: Any, script: str, printed: str, tmp_path: Path
 ) -> None:
-    make()
-    (tmp_path / "script.py").write_text(SCRIPT.replace("RUNNER", told(request.node.callspec.params["make"], request)))
-
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
-
-    assert done.stdout == "[2, 3]\n", done.stderr
-
-
-def test_steps_of_a_script_reach_the_workers(request: pytest.FixtureRequest, make: Any, tmp_path: Path) -> None:
     """The cluster is another process's, and its workers have never seen the script."""
     make()
-    (tmp_path / "script.py").write_text(STEPS.replace("RUNNER", told(request.node.callspec.params["make"], request)))
+    (tmp_path / "script.py").write_text(script.replace("RUNNER", told(request.node.callspec.params["make"], request)))
 
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
 
-    assert done.stdout == ENDED, done.stderr
-
-
-def test_data_types_of_a_script_reach_the_workers_and_come_back(
-    request: pytest.FixtureRequest, make: Any, tmp_path: Path
-) -> None:
-    make()
-    (tmp_path / "script.py").write_text(DATA.replace("RUNNER", told(request.node.callspec.params["make"], request)))
-
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
-
-    assert done.stdout == CAME, done.stderr
+    assert done.stdout == printed, done.stderr
 
 
 def told(name: str, request: pytest.FixtureRequest) -> str:

@@ -528,42 +528,34 @@ def take_a_moment(value: int) -> int:
 MOMENT = step("moment")(take_a_moment)
 
 
+def ends_where_it_is_closed_in_the_thread_of(pool: Any, stream: Any) -> bool:
+    closed = threading.Event()
+    call = pool.submit(time.sleep, 0.2)
+    next(stream)
+
+    def close(_: object) -> None:
+        stream.close()
+        closed.set()
+
+    call.add_done_callback(close)
+    return closed.wait(20)
+
+
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("is_yours", [False, True])
 def test_a_stream_that_a_pools_own_thread_collects_does_not_keep_that_from_going_on(is_yours: bool) -> None:
-    closed = threading.Event()
     pool = POOLS["fork"]()
     runner = ExecutorRunner(pool if is_yours else lambda: pool, max_workers=2, crosses_processes=True)
     with pool, runner if is_yours else nullcontext():
-        call = pool.submit(time.sleep, 0.2)
-        stream: Any = runner.stream(take_a_moment, range(100))
-        next(stream)
-
-        def close(_: object) -> None:
-            stream.close()
-            closed.set()
-
-        call.add_done_callback(close)
-
-        assert closed.wait(20)
+        assert ends_where_it_is_closed_in_the_thread_of(pool, runner.stream(take_a_moment, range(100)))
 
 
 @pytest.mark.timeout(30)
 def test_a_run_that_is_left_in_a_pools_own_thread_does_not_keep_that_from_going_on() -> None:
-    closed = threading.Event()
     with POOLS["fork"]() as pool:
         runner = ExecutorRunner(pool, max_workers=2, crosses_processes=True)
-        call = pool.submit(time.sleep, 0.2)
-        stream: Any = Processor(name="left", pipeline=MOMENT, runner=runner).stream(to_inputs(range(100)))
-        next(stream)
-
-        def close(_: object) -> None:
-            stream.close()
-            closed.set()
-
-        call.add_done_callback(close)
-
-        assert closed.wait(20)
+        stream = Processor(name="left", pipeline=MOMENT, runner=runner).stream(to_inputs(range(100)))
+        assert ends_where_it_is_closed_in_the_thread_of(pool, stream)
 
 
 def at_work(parent: int) -> set[int]:

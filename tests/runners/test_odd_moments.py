@@ -417,39 +417,12 @@ def test_a_forked_child_starts_workers_though_another_thread_of_its_parent_was_s
 OWN = """
 import os, signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from runners import ExecutorRunner, RunnerError
-if __name__ == "__main__":
-    with {name}(1) as executor:
-        runner = ExecutorRunner(executor)
-        runner.run(abs, [-1])
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            try:
-                runner.run(abs, [-1])
-            except RunnerError as error:
-                print(error, flush=True)
-            os._exit(0)
-        print(os.waitpid(child, 0)[1], runner.run(abs, [-1]))
-"""
-
-
-@pytest.mark.parametrize("name", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
-def test_a_forked_child_is_told_that_an_executor_is_its_parents(name: str) -> None:
-    told, ended = what_forks(OWN.format(name=name)).splitlines()
-
-    assert told.startswith(f"{name} has its threads in another process, of which this one was forked; give ")
-    assert ended == "0 [1]"
-
-
-LOKYS = """
-import os, signal
 from functools import partial
 import loky
 from runners import ExecutorRunner, RunnerError
 if __name__ == "__main__":
-    made = loky.get_reusable_executor(1)
-    with ExecutorRunner(made if {is_yours} else partial(loky.get_reusable_executor, 1)) as runner:
+    made = {made}
+    with ExecutorRunner({source}) as runner:
         runner.run(abs, [-1])
         child = os.fork()
         if child == 0:
@@ -463,10 +436,20 @@ if __name__ == "__main__":
     made.shutdown()
 """
 
+LOKYS = "loky.get_reusable_executor(1)"
 
-@pytest.mark.parametrize("is_yours", [False, True])
-def test_a_forked_child_is_told_that_lokys_executor_is_its_parents(is_yours: bool) -> None:
-    told, ended = what_forks(LOKYS.format(is_yours=is_yours)).splitlines()
+
+@pytest.mark.parametrize(
+    ("made", "source"),
+    [
+        ("ThreadPoolExecutor(1)", "made"),
+        ("ProcessPoolExecutor(1)", "made"),
+        (LOKYS, "made"),
+        (LOKYS, "partial(loky.get_reusable_executor, 1)"),
+    ],
+)
+def test_a_forked_child_is_told_that_an_executor_is_its_parents(made: str, source: str) -> None:
+    told, ended = what_forks(OWN.format(made=made, source=source)).splitlines()
 
     assert "has its threads in another process, of which this one was forked; give " in told
     assert ended == "0 [1]"
