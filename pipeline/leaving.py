@@ -94,10 +94,6 @@ def take_back(run: RunInProgress, runner: Runner, last: Ended | None, stream: It
         run.fail(error)
 
 
-def _nothing() -> None:
-    """There is nobody else to tell."""
-
-
 async def keep_all(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator[Arrival]) -> None:
     """Let the run keep every arrival; when the caller is cancelled, those of the calls in flight, and no others."""
     from asyncio import CancelledError, wait  # 100 ms of import that most runs never need
@@ -122,23 +118,23 @@ async def hand_over(run: RunInProgress, runner: Runner, arrivals: AsyncGenerator
     from asyncio import CancelledError
 
     check_loop()
-    counter = _Counter(run)
-    consuming = _Consuming(run, runner, counter.give(arrivals), counter.ask_for_all)
+    handover = _Handover(run)
+    consuming = _Consuming(run, runner, handover.give(arrivals), handover.ask_for_all)
     try:
-        counter.turn()
-        counter.asked.release()
-        while (arrival := await counter.given.get()) is not None:
+        handover.turn()
+        handover.asked.release()
+        while (arrival := await handover.given.get()) is not None:
             yield arrival
-            counter.ask_for_another()
+            handover.ask_for_another()
     except BaseException as error:
         await consuming.taken_back(CANCELLED if isinstance(error, CancelledError) else LEFT)
         raise
     finally:
-        counter.timer.cancel()
+        handover.timer.cancel()
     consuming.raise_its_end()
 
 
-class _Counter:
+class _Handover:
     """Where arrivals are asked for and given, on one event loop; ``early`` are those given that nobody asked for."""
 
     def __init__(self, run: RunInProgress) -> None:
@@ -199,7 +195,7 @@ class _Consuming:
         run: RunInProgress,
         runner: Runner,
         work: Coroutine[Any, Any, None],
-        on_leave: Callable[[], None] = _nothing,
+        on_leave: Callable[[], None] | None = None,
     ) -> None:
         from asyncio import create_task
 
@@ -207,7 +203,7 @@ class _Consuming:
 
         self.run = run
         self.runner = runner
-        self.on_leave = on_leave
+        self.on_leave: Callable[[], None] = on_leave or _nothing
         self.is_leaving: bool = False
         self.task: asyncio.Task[None]
         if type(runner).astream.__module__.partition(".")[0] == "runners":
@@ -249,3 +245,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         _LOGGER.warning("a run that was left ended with an error", exc_info=error)
+
+
+def _nothing() -> None:
+    """There is nobody else to tell."""

@@ -72,11 +72,9 @@ def _read(given: Any, retries: int) -> Payload | Completed[Any]:
     if not completed and "data" not in fields:
         cure = "; this is a whole error response, give its 'payload'" if "payload" in fields else ""
         raise BadPayload(f"$.data: missing; a payload holds the value that entered the failed step{cure}")
-    return (
-        _made(Completed[Any], {**fields, "plain": True})
-        if completed
-        else _made(Payload, {"retry_count": retries, **fields})
-    )
+    if completed:
+        return _made(Completed[Any], {**fields, "plain": True})
+    return _made(Payload, {"retry_count": retries, **fields})
 
 
 def _made(kind: Any, fields: dict[str, Any]) -> Payload | Completed[Any]:
