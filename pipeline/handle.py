@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from math import inf
+from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self
@@ -15,6 +17,7 @@ from typing_extensions import TypeVar
 
 from pipeline.errors import RunInterrupted, StopNow
 from pipeline.interrupts import asking_to_stop
+from pipeline.leaving import LEFT, leave
 from pipeline.result import ProcessingResult
 from pipeline.run import RunInProgress
 
@@ -59,15 +62,33 @@ class RunHandle(Generic[T_co, R_co]):
     def __init__(self, run: RunInProgress, work: Callable[[RunInProgress], ProcessingResult[T_co, R_co]]) -> None:
         self._run = run
         self._work = work
-        self._ended = threading.Event()  # set after all below is written
+        self._has_ended: bool = False  # set after all below is written
+        self._bell: SimpleQueue[None] = (
+            SimpleQueue()
+        )  # rings then; an event's lock may stay taken by a signal's handler
         self._result: ProcessingResult[T_co, R_co] | None = None
         self._error: BaseException | None = None
         self._elapsed_s: float | None = None
         self._raised = False
-        context = copy_context()
-        # Not a daemon: a program that ends without waiting still finishes its batch.
-        thread = threading.Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}")
-        thread.start()
+        self._whose: SimpleQueue[None] = SimpleQueue()
+        self._whose.put(None)
+        try:
+            context = copy_context()
+            # Not a daemon: a program that ends without waiting still finishes its batch.
+            threading.Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}").start()
+        except BaseException:  # no more threads, or a signal's handler raised
+            run.stop(LEFT)
+            if self._is_ours():
+                leave(run)
+            raise
+
+    def _is_ours(self) -> bool:
+        """Whether the run is for who asks first, the thread or whoever could not start it, to leave."""
+        try:
+            self._whose.get_nowait()
+        except Empty:
+            return False
+        return True
 
     @property
     def run_id(self) -> str:
@@ -76,7 +97,7 @@ class RunHandle(Generic[T_co, R_co]):
 
     def progress(self) -> Progress:
         """How far the run is now."""
-        run, finished = self._run, self._ended.is_set()
+        run, finished = self._run, self._has_ended
         counts = dict(run.meter.counts)
         elapsed_s = self._elapsed_s
         return Progress(
@@ -94,7 +115,7 @@ class RunHandle(Generic[T_co, R_co]):
 
         Returns at once. The result is as of any run that ended early: ``retry`` goes on with it.
         """
-        if not self._ended.is_set():
+        if not self._has_ended:
             self._run.stop(reason)
 
     def result(self, timeout: float | None = None) -> ProcessingResult[T_co, R_co]:
@@ -118,18 +139,27 @@ class RunHandle(Generic[T_co, R_co]):
     def _has_ended_within(self, timeout: float | None) -> bool:
         """Waits a little at a time: a signal that comes just before a wait begins is handled only after it."""
         until = inf if timeout is None else monotonic() + timeout
-        while not self._ended.wait(min(NOTICE_S, max(0.0, until - monotonic()))):
-            if monotonic() >= until:
+        while not self._has_ended:
+            if monotonic() > until:
                 return False
+            with suppress(Empty):
+                self._bell.get(timeout=min(NOTICE_S, max(0.0, until - monotonic())))
+                self._bell.put(None)  # for others who wait
         return True
 
     def _to_the_end(self) -> None:
+        if not self._is_ours():
+            return
         try:
-            self._result = self._work(self._run)
+            try:
+                self._result = self._work(self._run)
+            finally:
+                leave(self._run)
         except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
             self._error = error
         self._elapsed_s = perf_counter() - self._run.began
-        self._ended.set()
+        self._has_ended = True
+        self._bell.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -139,7 +169,7 @@ class RunHandle(Generic[T_co, R_co]):
     ) -> None:
         if kind is not None:
             self.cancel(f"cancelled by {kind.__name__}")
-            self._ended.wait()
+            self._has_ended_within(None)
         elif not self._raised:
             self.result()
 

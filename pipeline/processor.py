@@ -88,7 +88,7 @@ class Processor(Generic[A, B, R]):
         Nothing that an input meets is raised. ``RunInterrupted`` (Ctrl-C, SIGTERM) and ``RunFailed`` (the inputs
         themselves raised, or the runner did) carry the result so far.
         """
-        return self._execute(self._begin(context, batch(inputs)))
+        return self._execute(context, batch(inputs))
 
     async def aexecute(
         self, inputs: Iterable[ProcessorInput[A]], context: ExecutionContext | None = None
@@ -138,7 +138,7 @@ class Processor(Generic[A, B, R]):
 
         All inputs are pulled before this returns. Observers are called by that thread.
         """
-        return RunHandle(self._begin(context, batch(inputs)), self._execute)
+        return RunHandle(self._begin(context, batch(inputs)), self._finished)
 
     def retry(self, result: ProcessingResult[B, R], *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs.
@@ -164,7 +164,7 @@ class Processor(Generic[A, B, R]):
         self, left: Left, only: Only, lift: Lift, joining: Sequence[ProcessorInput[A]] | None = ()
     ) -> ProcessingResult[B, R]:
         again = going_on(left, only, lift, self.pipeline.names)
-        return self._execute(self._begin(left.context, left.inputs, again, joining, left.read))
+        return self._execute(left.context, left.inputs, again, joining, left.read)
 
     @overload
     def edit(self, of: ProcessingResult[B, R], input_id: str, data: Any) -> ProcessingResult[B, R]: ...
@@ -273,13 +273,24 @@ class Processor(Generic[A, B, R]):
             raise
         return run
 
-    def _execute(self, run: RunInProgress) -> ProcessingResult[B, R]:
-        try:
-            for arrival in arrivals(run, self.runner, run.items):
-                run.keep(arrival)
-            return end_batch(run)
+    def _execute(
+        self,
+        context: ExecutionContext | None,
+        inputs: Iterable[ProcessorInput[A]],
+        again: Again = AS_IT_WAS,
+        joining: Sequence[ProcessorInput[A]] | None = (),
+        read: Any = None,
+    ) -> ProcessingResult[B, R]:
+        run = self._begin(context, inputs, again, joining, read)
+        try:  # nothing is called in between, where a signal's handler could raise: a run that began is left
+            return self._finished(run)
         finally:
             leave(run)
+
+    def _finished(self, run: RunInProgress) -> ProcessingResult[B, R]:
+        for arrival in arrivals(run, self.runner, run.items):
+            run.keep(arrival)
+        return end_batch(run)
 
     def __repr__(self) -> str:
         return f"<Processor {self.name}: {self.pipeline} on {type(self.runner).__name__}>"

@@ -73,8 +73,9 @@ class Batch(Generic[T, R]):
         self.raised: bool = False  # set before the first `Raised` is in `finished`
         self.bell: SimpleQueue[None] = SimpleQueue()  # a chunk is done, or a worker has ended
 
-        # Guards `started` and `ended`; whoever waits for room waits here.
-        self.room: threading.Condition = threading.Condition()
+        # Guards `started` and `ended`. Taken itself: a handler that raises may lose the condition's way into it.
+        self.seats: threading.Lock = threading.Lock()
+        self.room: threading.Condition = threading.Condition(self.seats)  # whoever waits for room waits here
         self.started: int = 0
         self.ended: int = 0
         self.wake_at: float = inf  # what `taken` has to reach for that
@@ -140,7 +141,7 @@ class Batch(Generic[T, R]):
             self.bell.get(timeout=within_s)
 
     def _wake(self) -> None:
-        with self.room:
+        with self.seats:
             self.wake_at = inf
             self.room.notify_all()
 
@@ -158,26 +159,26 @@ class Batch(Generic[T, R]):
             took_s = (perf_counter() - began) * (size if self.one_by_one else 1)
             largest = max(self.input_bytes, self.result_bytes, 1)
             size = min(_next_size(size, took_s), self.max_chunk, max(1, CHUNK_BYTES // largest))
-        with self.room:
+        with self.seats:
             self.ended += 1
         self.at_work.discard(threading.get_ident())
         self.bell.put(None)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:
-        with self.room:
+        with self.seats:
             if self.exhausted or self.started >= self.workers:
                 return
             self.started += 1
         try:
             recruit()
         except RuntimeError:  # the system gives no more threads: those that run will do, if there are any
-            with self.room:
+            with self.seats:
                 self.started -= 1
                 self.workers = self.started
             if not self.workers:
                 raise
         except BaseException:  # a signal's handler raised: whether this one begins or not, nobody waits for it
-            with self.room:
+            with self.seats:
                 self.started -= 1
             raise
 
@@ -241,7 +242,7 @@ class Batch(Generic[T, R]):
         return self.pulled - self.taken + size > 2 * self.workers * size
 
     def _wait_for_room(self, size: int) -> None:
-        with self.room:
+        with self.seats:
             self.wake_at = min(self.wake_at, self.pulled - self.workers * size)
             # Looked at again: the consumer counts first and then reads `wake_at`, here it is the other way round.
             if not self.exhausted and self._is_full(size):

@@ -3,10 +3,10 @@
 ::
 
     feeder thread          event loop                              consumer: a thread, or a coroutine in the loop
-    slots.acquire()
+    slots.get()
     next(inputs) ──call_soon_threadsafe──▶ waiting ─▶ task
                                                        │ deliver((position, result))
-                                                       └──────────▶ its queue ─▶ taken(): slots.release()
+                                                       └──────────▶ its queue ─▶ taken(): slots.put()
 
 The inputs are pulled in a thread of their own, so that a slow source never stops the loop.
 At most ``max_concurrency`` tasks run, and twice that many inputs are pulled and not yet taken.
@@ -20,6 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from returns.result import Failure, Result, Success
@@ -47,7 +48,10 @@ class Flight:
         self.deliver = deliver
         self.error: BaseException | None = None  # what the inputs raised; set before None is delivered
         self.closed: bool = False
-        self.slots: threading.Semaphore = threading.Semaphore(2 * max_concurrency)
+        # Room for inputs. A semaphore's lock stays taken where a signal's handler raises on the way into it.
+        self.slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(2 * max_concurrency):
+            self.slots.put(None)
         self.arrived: deque[tuple[int, Any]] = deque()  # from the feeder to the loop
         self.called: bool = False  # the loop is about to look at `arrived`
         self.waiting: deque[tuple[int, Any]] = deque()
@@ -62,12 +66,12 @@ class Flight:
 
     def taken(self) -> None:
         """Make room for one more input."""
-        self.slots.release()
+        self.slots.put(None)
 
     def close(self) -> None:
         """Pull no more and cancel what is in flight; None is delivered when all of it has ended."""
         self.closed = True
-        self.slots.release()
+        self.slots.put(None)
         self.loop.call_soon_threadsafe(self._cancel)
 
     # ---- the feeder's side ----
@@ -75,7 +79,7 @@ class Flight:
     def feed(self) -> None:
         """Pull inputs while there are slots for them."""
         try:
-            while self.slots.acquire() and not self.closed:
+            while self.slots.get() is None and not self.closed:
                 item = next(self.inputs, None)
                 if item is None or self.closed:
                     break

@@ -16,8 +16,7 @@ class KeptBreakers(Database):
 
     def breaker(self, name: str) -> BreakerState:
         """The state of one; closed, where nothing is known of it."""
-        with self._using() as connection:
-            row = self._one("breaker", name) if self._has_breakers(connection) else None
+        row = self._use(lambda connection: self._one("breaker", name) if self._has_breakers(connection) else None)
         return BreakerState() if row is None else _state_of(row)
 
     def change_breaker(self, name: str, change: Callable[[BreakerState, float], BreakerState]) -> BreakerState:
@@ -25,7 +24,8 @@ class KeptBreakers(Database):
 
         Nobody changes it in between.
         """
-        with self._transaction() as connection:
+
+        def changed(connection: Any) -> BreakerState:
             self._make_breakers(connection)
             connection.execute(self.sql["new_breaker"], (name,))
             row: Any = connection.execute(self.sql["locked_breaker"], (name,)).fetchone()
@@ -34,7 +34,9 @@ class KeptBreakers(Database):
             if after != before:
                 row = (after.failures, after.opened_at, after.probe_at, name)
                 connection.execute(self.sql["put_breaker"], row)
-        return before
+            return before
+
+        return self._transact(changed)
 
     def _has_breakers(self, connection: Any) -> bool:
         """Whether there is a table of breakers."""

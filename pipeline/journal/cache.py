@@ -24,19 +24,20 @@ class KeptResults(Database):
 
     def kept_result(self, key: str) -> Kept | None:
         """The result of that key; ``CodecError`` when it is damaged."""
-        with self._using() as connection:
-            row = self._one("result", key) if self._has_results(connection) else None
+        row = self._use(lambda connection: self._one("result", key) if self._has_results(connection) else None)
         return None if row is None else Kept(row[0], codec.unseal(row[1], self.cipher))
 
     def keep_result(self, step: str, key: str, kept: Kept, max_size: int) -> None:
         """Keep a result; every now and then, forget the oldest ones of the step beyond ``max_size`` bytes."""
         body = codec.seal(kept.body, self.cipher)
-        with self._transaction() as connection:
+
+        def put(connection: Any) -> None:
             self._make_results(connection)
             connection.execute(self.sql["put_result"], (key, step, kept.at, body))
+
+        self._transact(put)
         if self._nth(step) % PRUNE_EVERY == 1:
-            with self._transaction() as connection:
-                connection.execute(self.sql["prune_results"], (step, max_size))
+            self._transact(lambda connection: connection.execute(self.sql["prune_results"], (step, max_size)))
 
     def _has_results(self, connection: Any) -> bool:
         """Whether there is a table of results."""

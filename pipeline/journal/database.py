@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import RLock
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import finalize
 
 from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting, JournalError
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
+
+T = TypeVar("T")
 
 _OF_A_PROCESS = ("_lock", "_connection", "_at_its_end", "_inside", "_process", "_known", "_settled", "_file", "_leased")
 
@@ -80,24 +82,34 @@ class Database(ABC):
     def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
         """Run a statement for every row."""
 
+    @abstractmethod
+    def _has_begun(self, connection: Any) -> bool:
+        """Whether a connection is in a transaction."""
+
     def _is_usable(self, connection: Any) -> bool:
         """Whether a connection that is in no transaction still works, as far as can be told."""
         return True
 
     # transactions
 
-    @contextmanager
-    def _using(self) -> Generator[Any, None, None]:
-        """The connection of this process; it is given up when the database fails, so that the next use reads anew."""
+    # A handler may raise wherever Python looks for signals, and that is also on the way into and out of a context
+    # manager written in Python, whose rest then waits for its memory to be collected. What is locked or begun here
+    # is unlocked and ended by the very frame that did it.
+
+    def _use(self, work: Callable[[Any], T]) -> T:
+        """What ``work`` gives for the connection of this process, which no other thread uses meanwhile.
+
+        The connection is given up when the database fails, so that the next use reads anew.
+        """
         if self._process != os.getpid():
             self._forget()
         with self._lock:
             try:
-                if self._connection is not None and not self._inside and not self._is_usable(self._connection):
-                    self.close()
+                if self._connection is not None and not self._inside:
+                    self._look_after(self._connection)
                 if self._connection is None:
                     self._connect()
-                yield self._connection
+                return work(self._connection)
             except Exception as error:
                 ours = self._mapped(error)
                 if ours is error:
@@ -105,29 +117,38 @@ class Database(ABC):
                 self.close()
                 raise ours from error
 
+    def _look_after(self, connection: Any) -> None:
+        self._roll_back(connection)  # a handler may have raised while that was being done
+        if not self._is_usable(connection):
+            self.close()
+
     def _connect(self) -> None:
         self._connection = connection = self._open()
         self._at_its_end = finalize(self, _closed, connection, self._process)
 
-    @contextmanager
-    def _transaction(self) -> Generator[Any, None, None]:
-        with self._using() as connection:
-            if self._inside:  # a stream that nobody closed ends whenever its memory is collected
-                raise JournalError(f"{self.name} is in the midst of a transaction")
-            self._inside = True
-            try:
-                self._begin(connection)
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back(connection)
-                raise
-            finally:
-                self._inside = False
+    def _transact(self, work: Callable[[Any], T]) -> T:
+        """What ``work`` gives, once all that it did is committed; nothing of it is there where it raises."""
+        return self._use(lambda connection: self._within(connection, work))
+
+    def _within(self, connection: Any, work: Callable[[Any], T]) -> T:
+        if self._inside:  # a stream that nobody closed ends whenever its memory is collected
+            raise JournalError(f"{self.name} is in the midst of a transaction")
+        self._inside = True
+        try:
+            self._begin(connection)
+            done = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        finally:
+            self._inside = False
+        return done
 
     def _roll_back(self, connection: Any) -> None:
         try:
-            connection.execute("ROLLBACK")
+            if self._has_begun(connection):
+                connection.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
             self.close()
 
@@ -146,8 +167,7 @@ class Database(ABC):
         self.close()
 
     def _rows(self, name: str, *parameters: Any) -> list[Row]:
-        with self._using() as connection:
-            return list(connection.execute(self.sql[name], parameters).fetchall())
+        return self._use(lambda connection: list(connection.execute(self.sql[name], parameters).fetchall()))
 
     def _one(self, name: str, *parameters: Any) -> Row | None:
         return next(iter(self._rows(name, *parameters)), None)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from threading import Condition, Lock, Thread
 from typing import ClassVar
 
-from pipeline.journal.owner import LEASE_S
+from pipeline.journal.owner import LEASE_S, LIVE
 
 BEAT_S = LEASE_S / 3
 """Seconds from one beat to the next: an owner may miss two."""
@@ -29,17 +29,21 @@ IDLE_S = 10.0
 
 
 class Heart:
-    """What is called every ``every_s`` seconds (``BEAT_S``) for each run in progress, by the token of its owner."""
+    """What is called every ``every_s`` seconds (``BEAT_S``) for each run in progress, by the token of its owner.
+
+    A run whose owner is not ``LIVE`` any more is over, also where nobody came to say so.
+    """
 
     def __init__(self, every_s: float | None = None) -> None:
         self.every_s = every_s
-        self._changed: Condition = Condition()  # guards all below
+        self._lock = Lock()  # guards all below; taken itself, for a handler that raises may lose a condition's way in
+        self._changed: Condition = Condition(self._lock)
         self._beats: dict[str, Callable[[], object]] = {}
         self._thread: Thread | None = None
 
     def start(self, token: str, beat: Callable[[], object]) -> None:
         """Call ``beat`` from now on; it must not raise."""
-        with self._changed:
+        with self._lock:
             self._beats[token] = beat
             if self._thread is None:
                 self._thread = Beating(target=self._beat, name="stepslice heartbeat", daemon=True)
@@ -48,16 +52,17 @@ class Heart:
 
     def stop(self, token: str) -> None:
         """Call it no more."""
-        with self._changed:
+        with self._lock:
             self._beats.pop(token, None)
 
     def _beat(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._beats and not self._changed.wait(IDLE_S):
                     self._thread = None
                     return
                 self._changed.wait_for(lambda: not self._beats, self.every_s or BEAT_S)
+                self._beats = {token: beat for token, beat in self._beats.items() if token in LIVE}
                 beats = [*self._beats.items()]
             for token, beat in beats:
                 with _AT_REST:

@@ -145,6 +145,9 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     def _begin(self, connection: Any) -> None:
         connection.execute(_BEGIN)
 
+    def _has_begun(self, connection: Any) -> bool:
+        return bool(connection.info.transaction_status)  # IDLE is 0
+
     def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)

@@ -213,19 +213,20 @@ class SqlReader(Database):
         (self._settled.discard if come else self._settled.add)(batch)
 
     def _in_a_page(self, kind: type[P], number: int) -> P | None:
-        with self._using():
-            pages = self._known_pages(kind, number // SLOTS)
-            try:
-                return pages.find(number)
-            except Mismatch as error:
-                raise self._damaged_page(kind, *error.args) from error
+        try:
+            return self._use(lambda _: self._known_pages(kind, number // SLOTS).find(number))
+        except Mismatch as error:
+            raise self._damaged_page(kind, *error.args) from error
 
     def _pages(self, kind: type[P], batch: int) -> Pages[P]:
         """The pages of a batch, with all that have come until now."""
-        with self._using():
+
+        def looked(_: object) -> Pages[P]:
             pages = self._known_pages(kind, batch)
             pages.look()
-        return pages
+            return pages
+
+        return self._use(looked)
 
     def _known_pages(self, kind: type[P], batch: int) -> Pages[P]:
         """Where the rows of a batch are; a page never changes, so what is known stays true."""
@@ -253,12 +254,13 @@ class SqlReader(Database):
     def _readable(self, pages: Pages[P]) -> Iterator[P]:
         """The rows of pages by slot; others may use the connection in between."""
         for block in pages.blocks():
-            with self._using():
-                try:
-                    rows = pages.rows_of(block)
-                except Mismatch as error:
-                    raise self._damaged_page(pages.kind, *error.args) from error
-            yield from rows
+            yield from self._rows_in(pages, block)
+
+    def _rows_in(self, pages: Pages[P], block: int) -> list[P]:
+        try:
+            return self._use(lambda _: pages.rows_of(block))
+        except Mismatch as error:
+            raise self._damaged_page(pages.kind, *error.args) from error
 
 
 def _newest(in_table: Iterator[Row], in_pages: Iterator[P]) -> Iterator[Row | P]:

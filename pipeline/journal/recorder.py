@@ -242,10 +242,10 @@ class Recorder:
         """Record how the run ended and give up the lease; a second call does nothing, nor one in a forked copy."""
         if self.finished or self._process != os.getpid():
             return
-        self.finished = True
-        HEART.stop(self.lease.token)
-        LATE.stop(self.lease.token)
-        try:
+        try:  # from here on, whatever a signal's handler raises, the run has no owner any more
+            self.finished = True
+            HEART.stop(self.lease.token)
+            LATE.stop(self.lease.token)
             detail = write_detail(msgspec.structs.replace(self.detail, stopped=stopped, metrics=metrics))
             self.journal.end(self.lease, self.row._replace(state=state, ended_at=time(), detail=detail))
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,19 +25,22 @@ class SqlJournal(SqlReader):
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one."""
         owner = Owner.here()
+
+        def begun(connection: Any) -> Lease:
+            batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
+            self._expect_pages(batch, previous is None)
+            (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
+            lease = Lease(batch, number, owner.token, msgspec.json.encode(owner).decode())
+            connection.execute(self.sql["take"], (number, lease.owner, batch))
+            for change in changes(lease):
+                self._put(connection, batch, change)
+            return lease
+
         try:
-            with self._transaction() as connection:
-                batch = self._new_batch(run) if previous is None else self._vacant(connection, previous)
-                self._expect_pages(batch, previous is None)
-                (number,) = self._one("new_run", *run._replace(batch=batch).row()) or (0,)
-                lease = Lease(batch, number, owner.token, msgspec.json.encode(owner).decode())
-                connection.execute(self.sql["take"], (number, lease.owner, batch))
-                for change in changes(lease):
-                    self._put(connection, batch, change)
+            return self._transact(begun)
         except BaseException:  # also where the commit went well, and its answer was lost
             LIVE.discard(owner.token)
             raise
-        return lease
 
     def _new_batch(self, run: RunRow) -> int:
         (batch,) = self._one("new_batch", run.row()[2]) or (0,)
@@ -65,9 +69,11 @@ class SqlJournal(SqlReader):
         """Find the runs whose owners are dead, so that none stays ``started`` for ever."""
         for batch, run, told, beat, now in self._rows("owners"):
             if living(told, beat, now) is None:
-                with self._transaction() as connection:
-                    if run in self._dead_owners(batch):
-                        self._bury(connection, batch, run)
+                self._transact(partial(self._bury_dead, batch=batch, run=run))
+
+    def _bury_dead(self, connection: Any, batch: int, run: int) -> None:
+        if run in self._dead_owners(batch):
+            self._bury(connection, batch, run)
 
     def _dead_owners(self, batch: int) -> list[int]:
         """The run of a batch's owner, if that does not live any more; none other can take the batch meanwhile."""
@@ -76,10 +82,13 @@ class SqlJournal(SqlReader):
 
     def write(self, lease: Lease, change: Change) -> None:
         """Make a change durable; ``RunOwned`` when the lease was lost."""
-        with self._transaction() as connection:
+
+        def written(connection: Any) -> None:
             if self._one("holds", *lease.held) is None:
                 raise taken_over(self.name)
             self._put(connection, lease.batch, change)
+
+        self._transact(written)
 
     def _put(self, connection: Any, batch: int, change: Change) -> None:
         pages: list[PageRow] = []
@@ -105,15 +114,17 @@ class SqlJournal(SqlReader):
 
     def beat(self, lease: Lease) -> bool:
         """Show that the owner lives; whether the run is still its own."""
-        with self._transaction() as connection:
-            return self._changed(connection, "beat", *lease.held)
+        return self._transact(lambda connection: self._changed(connection, "beat", *lease.held))
 
     def end(self, lease: Lease, run: RunRow) -> None:
         """Record how a run ended and give the lease back; ``RunOwned`` when it was lost."""
-        with self._transaction() as connection:
+
+        def ended(connection: Any) -> None:
             if not self._changed(connection, "release", *lease.held):
                 raise taken_over(self.name)
             connection.execute(self.sql["change_run"], _changes_of(run))
+
+        self._transact(ended)
 
     def prune(
         self, *, older_than_s: float | None = None, run_id: str | None = None, keep_last: int | None = None
@@ -124,17 +135,20 @@ class SqlJournal(SqlReader):
         """
         pruning = Pruning(older_than_s=older_than_s, run_id=run_id, keep_last=keep_last)
         self.recover()
-        with self._transaction() as connection:
-            chosen = self._chosen(pruning)
-            for batch in chosen.batches:
-                first, behind = slot_range(batch)
-                for table in ("attempts", "outcomes", "inputs"):
-                    connection.execute(self.sql[f"prune_{table}"], (first, behind))
-                for table in ("pages", "runs", "batch"):
-                    connection.execute(self.sql[f"prune_{table}"], (batch,))
-            for number in chosen.rows:
-                connection.execute(self.sql["prune_run"], (number,))
+        chosen = self._transact(lambda connection: self._pruned(connection, pruning))
         return Pruned(len(chosen.batches), chosen.runs, self._advice() if chosen.batches else "")
+
+    def _pruned(self, connection: Any, pruning: Pruning) -> Chosen:
+        chosen = self._chosen(pruning)
+        for batch in chosen.batches:
+            first, behind = slot_range(batch)
+            for table in ("attempts", "outcomes", "inputs"):
+                connection.execute(self.sql[f"prune_{table}"], (first, behind))
+            for table in ("pages", "runs", "batch"):
+                connection.execute(self.sql[f"prune_{table}"], (batch,))
+        for number in chosen.rows:
+            connection.execute(self.sql["prune_run"], (number,))
+        return chosen
 
     def _chosen(self, pruning: Pruning) -> Chosen:
         """The batches to forget, locked; chosen anew, for one may have been gone on with before it was locked."""

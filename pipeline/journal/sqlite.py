@@ -16,6 +16,7 @@ from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
+from pipeline.journal.owner import LIVE
 from pipeline.journal.ownfile import identity, make_private
 from pipeline.journal.protocol import Change, Durability, Lease, Sync
 from pipeline.journal.records import Row, RunRow
@@ -109,7 +110,11 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
     def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
         """Record a new run, its owner and its inputs in one transaction; ``RunOwned`` when the batch has a live one."""
         lease = super().begin(run, previous, changes)
-        self._leased.add(lease.token)
+        try:
+            self._leased.add(lease.token)
+        except BaseException:  # a signal's handler raised: nobody has the lease
+            LIVE.discard(lease.token)
+            raise
         return lease
 
     def end(self, lease: Lease, run: RunRow) -> None:
@@ -131,6 +136,9 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
+
+    def _has_begun(self, connection: sqlite3.Connection) -> bool:
+        return connection.in_transaction
 
     def _many(self, connection: sqlite3.Connection, sql: str, rows: list[Row]) -> None:
         together = len(rows) - len(rows) % TOGETHER
@@ -154,10 +162,9 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
 
     def find(self, processor: str, run_id: str | None = None) -> RunRow | None:
         """A run by its id, or the latest of a processor; the first to ask has the file's structure checked."""
-        with self._using() as connection:
-            if not self._inspected:
-                _inspect(connection, self.path)
-                self._inspected = True
+        if not self._inspected:
+            self._use(lambda connection: _inspect(connection, self.path))
+            self._inspected = True
         return super().find(processor, run_id)
 
     def _mapped(self, error: Exception) -> Exception:

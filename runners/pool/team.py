@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from time import monotonic
 
 from runners.errors import RunnerError
@@ -86,15 +87,18 @@ class Team:
 
     def stop_listening(self, member: Member) -> None:
         """Its socket has closed: only its end is still of interest."""
-        descriptor = member.sock.fileno()
+        self._ignore(member.sock.fileno())
+
+    def _ignore(self, descriptor: int) -> None:
+        """Listen to it no more; nor may anybody have, where a signal's handler broke into the start of a worker."""
         if self._by_descriptor.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
+            with suppress(KeyError):
+                self._poll.unregister(descriptor)
 
     def bury(self, member: Member) -> str:
         """Remove a worker that has ended; how it ended, in words."""
         self.stop_listening(member)
-        del self._by_descriptor[member.ended]
-        self._poll.unregister(member.ended)
+        self._ignore(member.ended)
         self.members.remove(member)
         code = member.reap()
         if not member.ready:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unittest.mock import patch
 
 from pipeline import Processor, Retry, step, to_inputs
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal import SqliteJournal, pages
+
+T = TypeVar("T")
 
 PROCESSORS = ("numbers", "others")
 broken: set[int] = set()
@@ -48,11 +49,10 @@ class NotingJournal(SqliteJournal):
 
     note: Callable[[], None]
 
-    @contextmanager
-    def _transaction(self) -> Generator[Any, None, None]:
-        with super()._transaction() as connection:
-            yield connection
+    def _transact(self, work: Callable[[Any], T]) -> T:
+        done = super()._transact(work)
         self.note()
+        return done
 
 
 class Specimen:

@@ -314,6 +314,10 @@ class Connection:
         if checkpoint_pages is not None:
             self.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
 
+    @property
+    def in_transaction(self) -> bool:
+        return self.database.in_transaction
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         with self._telling():
             rows = list(self.database.execute(sql, tuple(parameters)))

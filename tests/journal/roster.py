@@ -65,12 +65,10 @@ class InMemory(Store):
         return self.only
 
     def execute(self, sql: str) -> None:
-        with self.only._using() as connection:
-            connection.execute(sql)
+        self.only._use(lambda connection: connection.execute(sql))
 
     def dump(self) -> bytes:
-        with self.only._using() as connection:
-            return bytes(connection.serialize())
+        return self.only._use(lambda connection: bytes(connection.serialize()))
 
 
 class InSqlite(Store):

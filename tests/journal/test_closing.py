@@ -22,8 +22,7 @@ def halve(n: int) -> float:
 
 
 def connected_to(journal: SqlJournal) -> Any:
-    with journal._using() as connection:
-        return connection
+    return journal._use(lambda connection: connection)
 
 
 def is_open(connection: Any) -> bool:

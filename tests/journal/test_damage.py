@@ -139,8 +139,7 @@ def test_a_damaged_run_that_names_the_batch_of_another_is_forgotten_without_that
 def test_a_damaged_run_whose_batch_is_no_number_is_forgotten(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "runs.db")
     run_id = Processor(name="first", pipeline=one, journal=journal).execute(to_inputs([1])).run_id
-    with journal._using() as connection:
-        connection.execute("UPDATE runs SET batch = 'x'")
+    journal._use(lambda connection: connection.execute("UPDATE runs SET batch = 'x'"))
 
     pruned = journal.prune(run_id=run_id)
     left = journal.runs()

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline import MemoryJournal, NotRun, Processor, Succeeded, step, to_input
 from pipeline.errors import RunFailed, RunOwned
 from pipeline.journal import heartbeat, owner
 from pipeline.journal.heartbeat import Heart
+from pipeline.journal.owner import LIVE
 from pipeline.journal.sql import SqlJournal
 from runners import SequentialRunner
 from runners.pool.launch import count_threads
@@ -31,6 +32,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_S", 0.02)
+
+
+@pytest.fixture
+def owners() -> Iterator[None]:
+    """Runs of this process, by their tokens."""
+    LIVE.update("abc")
+    yield
+    LIVE.difference_update("abc")
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -118,6 +127,7 @@ def when(begin: threading.Event, stream: Any) -> Any:
 # the thread
 
 
+@pytest.mark.usefixtures("owners")
 def test_one_thread_beats_for_all_runs_and_ends_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "IDLE_S", 0.01)
     others, beats, mine = {*threading.enumerate()}, list[str](), Heart()
@@ -136,6 +146,7 @@ def test_one_thread_beats_for_all_runs_and_ends_when_there_is_none(monkeypatch: 
     assert len(threads) == 1
 
 
+@pytest.mark.usefixtures("owners")
 def test_it_does_not_count_where_a_process_asks_whether_it_may_fork() -> None:
     mine = Heart()
     before = count_threads()
@@ -146,6 +157,7 @@ def test_it_does_not_count_where_a_process_asks_whether_it_may_fork() -> None:
     assert before == after
 
 
+@pytest.mark.usefixtures("owners")
 def test_a_fork_waits_for_a_heartbeat_so_that_no_lock_is_copied_as_held() -> None:
     mine, beating, release, done = Heart(), threading.Event(), threading.Event(), list[bool]()
 
@@ -165,6 +177,18 @@ def test_a_fork_waits_for_a_heartbeat_so_that_no_lock_is_copied_as_held() -> Non
     mine.stop("a")
 
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.usefixtures("owners")
+def test_it_does_not_beat_for_a_run_that_is_over_though_nobody_stopped_it() -> None:
+    mine, beats = Heart(), list[str]()
+    for token in "ab":
+        mine.start(token, partial(beats.append, token))
+    until(lambda: {*beats} == {"a", "b"})
+
+    LIVE.discard("a")
+    until(lambda: beats[-3:] == ["b", "b", "b"])
+    mine.stop("b")
 
 
 def test_a_run_in_memory_needs_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:

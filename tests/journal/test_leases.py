@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -214,15 +214,13 @@ def test_a_refused_beginning_leaves_no_owner_in_this_process(store: Store) -> No
 
 def test_a_beginning_whose_answer_is_lost_leaves_no_owner_in_this_process(shared_store: Store) -> None:
     journal = shared_store()
-    transaction = journal._transaction
+    transact = journal._transact
 
-    @contextmanager
-    def lost() -> Generator[Any, None, None]:
-        with transaction() as connection:
-            yield connection
+    def lost(work: Callable[[Any], Any]) -> Any:
+        transact(work)
         raise JournalError("the answer was lost")
 
-    journal._transaction = lost  # type: ignore[method-assign]
+    journal._transact = lost  # type: ignore[method-assign]
     with pytest.raises(JournalError, match="the answer was lost"):
         processor(journal).execute(inputs(1))
 
@@ -260,11 +258,13 @@ def test_a_forked_copy_of_the_process_records_nothing(shared_store: Store) -> No
 
 def test_a_transaction_in_the_midst_of_another_is_refused_and_does_not_end_it() -> None:
     journal = MemoryJournal()
-    with journal._transaction() as connection:
-        connection.execute("INSERT INTO batches (processor, heartbeat) VALUES ('p', 0)")
-        with pytest.raises(JournalError, match="in the midst of a transaction"), journal._transaction():
-            pass
 
+    def begun(connection: Any) -> None:
+        connection.execute("INSERT INTO batches (processor, heartbeat) VALUES ('p', 0)")
+        with pytest.raises(JournalError, match="in the midst of a transaction"):
+            journal._transact(bool)
+
+    journal._transact(begun)
     assert journal._rows("owner", 1)[0][0] is None
 
 

@@ -156,7 +156,8 @@ def test_a_forked_child_does_not_keep_its_parents_connection_open(
 
 def hold_a_transaction(place: InPostgres, ours: Any, theirs: Any) -> None:
     journal = place.journal("input")
-    with journal._transaction() as connection:
+
+    def held(connection: Any) -> None:
         connection.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE")
         child = os.fork()
         if child == 0:
@@ -164,6 +165,8 @@ def hold_a_transaction(place: InPostgres, ours: Any, theirs: Any) -> None:
             os._exit(0)
         theirs.send((connection.info.backend_pid, child))
         signal.pause()
+
+    journal._transact(held)
 
 
 def test_a_transaction_whose_process_is_stopped_does_not_hold_up_the_others_for_ever(
@@ -173,13 +176,12 @@ def test_a_transaction_whose_process_is_stopped_does_not_hold_up_the_others_for_
     doubles(place()).execute(inputs(1))
     stopped = place()
 
-    def hold() -> None:
-        with stopped._transaction() as connection:
-            connection.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE")
-            assert doubles(place()).resume().output == [2]
+    def held(connection: Any) -> None:
+        connection.execute(f"SELECT FROM {place.schema}.batches FOR UPDATE")
+        assert doubles(place()).resume().output == [2]
 
     with pytest.raises(JournalError, match="idle-in-transaction timeout"):
-        hold()
+        stopped._transact(held)
 
 
 def test_who_only_looks_does_not_wait_for_those_who_write(place: InPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,8 +345,7 @@ def test_many_may_make_the_schema_at_once(place: InPostgres) -> None:
 @pytest.mark.parametrize(("sync", "expected"), [("power", "on"), ("process", "off")])
 def test_the_level_of_safety_is_the_servers_synchronous_commit(place: InPostgres, sync: Any, expected: str) -> None:
     journal = PostgresJournal(place.dsn, schema=place.schema, sync=sync)
-    with journal._using() as connection:
-        (found,) = connection.execute("SHOW synchronous_commit").fetchone()
+    (found,) = journal._use(lambda connection: connection.execute("SHOW synchronous_commit").fetchone())
     journal.close()
 
     assert found == expected

@@ -52,8 +52,7 @@ class Forger:
         shutil.copy(self.original, path)
         journal = SqliteJournal(path)
         table, _, name = column.partition(".")
-        with journal._transaction() as connection:
-            getattr(self, f"_{table}")(journal, connection, name, value)
+        journal._transact(lambda connection: getattr(self, f"_{table}")(journal, connection, name, value))
         try:
             yield journal
         finally:

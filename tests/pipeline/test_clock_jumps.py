@@ -245,11 +245,8 @@ def test_a_lease_is_held_by_a_heartbeat_of_these_seconds_not_of_another_age(case
     processor = Processor(name="n", pipeline=step("double", version="1")(double), journal=journal)
     processor.execute([ProcessorInput(input_id="a", data=1)])
     elsewhere = msgspec.json.encode(Owner(machine="elsewhere", pid=1, started="1", token="x")).decode()
-    with journal._transaction() as connection:
-        connection.execute(
-            "UPDATE batches SET owner_run = 1, owner = ?, heartbeat = (julianday('now') - 2440587.5) * 86400.0 - ?",
-            (elsewhere, silent_s),
-        )
+    beaten = "UPDATE batches SET owner_run = 1, owner = ?, heartbeat = (julianday('now') - 2440587.5) * 86400.0 - ?"
+    journal._transact(lambda connection: connection.execute(beaten, (elsewhere, silent_s)))
 
     if is_held:
         with pytest.raises(RunOwned, match="elsewhere"):

@@ -183,8 +183,7 @@ def test_a_gadget_in_a_cache_does_not_run(sentinel: Path, tmp_path: Path) -> Non
     processor: Processor[Any, Any, Any] = Processor(name="p", pipeline=cached, journal=journal)
     batch = [ProcessorInput(input_id="a", data="text")]
     assert processor.execute(batch).output == ["text"]
-    with journal._using() as connection:
-        keys = [row[0] for row in connection.execute("SELECT key FROM results")]
+    keys = journal._use(lambda connection: [row[0] for row in connection.execute("SELECT key FROM results")])
     for gadget in (*pickles(sentinel), *(json.dumps(document).encode() for document in documents(sentinel))):
         for key in keys:
             journal.keep_result("cached", key, Kept(0.0, gadget), 10**6)

@@ -363,3 +363,21 @@ def test_a_started_run_is_in_the_journal(tmp_path: Path, gate: Gate) -> None:
     assert len(result.not_run) == 2
     assert resumed.output == [1, 1 / 2, 1 / 4]
     assert resumed.metrics.skipped == 1
+
+
+def test_a_run_whose_thread_cannot_start_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = Processor(pipeline=parse, journal=SqliteJournal(tmp_path / "runs.db"))
+
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("run "):  # not the heartbeat
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            processor.start(to_inputs(["1", "2"]))
+
+    assert processor.resume().output == [1, 2]

@@ -1,0 +1,51 @@
+"""A handler that raises anywhere leaves no lock taken and no run in progress, and costs nothing that was handed out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import interrupted
+
+CASES = {
+    "a batch": ("execute", "input", "SequentialRunner"),
+    "a stream": ("stream", "input", "SequentialRunner"),
+    "a batch that keeps steps, in threads": ("execute", "step", "ThreadRunner"),
+    "a stream of coroutines": ("stream", "input", "AsyncRunner"),
+}
+EVERY_CASE = [
+    (how, durability, runner)
+    for how in ("execute", "stream")
+    for durability in ("input", "step")
+    for runner in interrupted.RUNNERS
+]
+
+
+def figures(case: tuple[str, str, str], folder: Path, first: int, every: int) -> dict[str, Any]:
+    command = [sys.executable, interrupted.__file__, *case, str(folder), str(first), str(every)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_is_interrupted_at_any_place_goes_on(case: str, tmp_path: Path) -> None:
+    found = figures(CASES[case], tmp_path, 1 + list(CASES).index(case), 11)
+
+    assert found["problems"] == []
+    assert found["trials"] > 90
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("case", EVERY_CASE, ids=" ".join)
+def test_at_every_single_place(case: tuple[str, str, str], tmp_path: Path) -> None:
+    found = figures(case, tmp_path, 1, 1)
+    print(f"\ninterrupted {' '.join(case)}: {found['trials']} places, {len(found['problems'])} problems")
+
+    assert found["problems"] == []
