@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from time import monotonic
 from types import ModuleType
@@ -149,8 +150,15 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
         return bool(connection.info.transaction_status)  # IDLE is 0
 
     def _many(self, connection: Any, sql: str, rows: list[Row]) -> None:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
+        before = sys.exception()
+        try:
+            with connection.cursor() as cursor:
+                cursor.executemany(sql, rows)
+        except _psycopg().Error as error:
+            interruption = _beneath(error, before)
+            if interruption is not None:
+                raise interruption from None
+            raise
 
     # the schema
 
@@ -218,6 +226,13 @@ def _let_go_of_all() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_of_all)
+
+
+def _beneath(error: BaseException | None, before: BaseException | None) -> BaseException | None:
+    """What a signal's handler raised in the midst of a pipeline, of which psycopg then says that it is busy."""
+    while error is not None and error is not before and isinstance(error, Exception):
+        error = error.__context__
+    return None if error is before else error
 
 
 def _answers(connection: Any) -> bool:

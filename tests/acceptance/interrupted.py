@@ -4,7 +4,7 @@ Python looks where a function begins and after each call of one written in C; a 
 is tried is a run on one runner, executed or streamed. Afterwards its journal has to serve: the inputs go on, from
 another thread at every second place, and what was handed out does not run again. The program prints its figures.
 
-    python interrupted.py execute|stream input|step RUNNER FOLDER FIRST EVERY
+    python interrupted.py execute|stream input|step RUNNER FOLDER|DSN FIRST EVERY
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import uuid4
 
-from pipeline import Processor, RunInterrupted, SqliteJournal, Succeeded, step, to_inputs
+from pipeline import PostgresJournal, Processor, RunInterrupted, SqliteJournal, Succeeded, step, to_inputs
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
+from tests.journal.roster import drop
 
 RUNNERS: dict[str, type[Any]] = {
     each.__name__: each for each in (SequentialRunner, ThreadRunner, AsyncRunner, ProcessRunner)
 }
+
+SCHEMA = f"interrupted_{uuid4().hex}"
 
 LIMIT_S = 30
 """Seconds after which a trial hangs: the program ends, with the stacks of its threads."""
@@ -125,12 +129,23 @@ class Trial:
             self.problems.append(f"the whole batch became {output}")
 
 
-def tried(how: str, durability: Any, runner: Runner, folder: Path, nth: int) -> Trial:
-    for file in folder.glob("runs.db*"):
-        file.unlink()
+def new_journal(place: str, durability: Any) -> SqliteJournal | PostgresJournal:
+    """A journal in which nothing is; its tables are made already."""
+    if place.startswith("postgresql:"):
+        drop(place, SCHEMA)
+        journal: SqliteJournal | PostgresJournal = PostgresJournal(place, durability, schema=SCHEMA)
+    else:
+        for file in Path(place).glob("runs.db*"):
+            file.unlink()
+        journal = SqliteJournal(Path(place) / "runs.db", durability)
+    assert journal.runs() == []
+    return journal
+
+
+def tried(how: str, durability: str, runner: Runner, place: str, nth: int) -> Trial:
+    journal = new_journal(place, durability)
     began.clear()
     faulthandler.dump_traceback_later(LIMIT_S, exit=True)
-    journal = SqliteJournal(folder / "runs.db", durability)
     first: Any = add_later if isinstance(runner, AsyncRunner) else add
     trial = Trial(how, Processor(name="p", pipeline=first >> double, journal=journal, runner=runner), Interruption(nth))
     trial.interrupt()
@@ -149,17 +164,19 @@ def handler(number: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
-def main(how: str, durability: str, runner: str, folder: str, first: str, every: str) -> None:
+def main(how: str, durability: str, runner: str, place: str, first: str, every: str) -> None:
     signal.signal(signal.SIGINT, handler)
     gc.disable()  # what it would collect makes the places move
     nth, trials, problems = int(first), 0, list[str]()
     while True:
-        trial = tried(how, durability, RUNNERS[runner](), Path(folder), nth)
+        trial = tried(how, durability, RUNNERS[runner](), place, nth)
         if not trial.interruption.where:
             break
         trials += 1
         problems += [f"{nth}, {trial.interruption.where}: {problem}" for problem in trial.problems]
         nth += int(every)
+    if place.startswith("postgresql:"):
+        drop(place, SCHEMA)
     print(json.dumps({"trials": trials, "problems": problems}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance import interrupted
+
+ROOT = Path(__file__).parents[2]
 
 CASES = {
     "a batch": ("execute", "input", "SequentialRunner"),
@@ -26,9 +29,10 @@ EVERY_CASE = [
 ]
 
 
-def figures(case: tuple[str, str, str], folder: Path, first: int, every: int) -> dict[str, Any]:
-    command = [sys.executable, interrupted.__file__, *case, str(folder), str(first), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+def figures(case: tuple[str, str, str], place: Path | str, first: int, every: int) -> dict[str, Any]:
+    command = [sys.executable, interrupted.__file__, *case, str(place), str(first), str(every)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -42,10 +46,28 @@ def test_a_run_that_is_interrupted_at_any_place_goes_on(case: str, tmp_path: Pat
     assert found["trials"] > 90
 
 
+@pytest.mark.postgres
+def test_a_run_in_postgres_goes_on_too(postgres_dsn: str) -> None:
+    found = figures(("execute", "input", "SequentialRunner"), postgres_dsn, 1, 23)
+
+    assert found["problems"] == []
+    assert found["trials"] > 90
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("case", EVERY_CASE, ids=" ".join)
 def test_at_every_single_place(case: tuple[str, str, str], tmp_path: Path) -> None:
     found = figures(case, tmp_path, 1, 1)
     print(f"\ninterrupted {' '.join(case)}: {found['trials']} places, {len(found['problems'])} problems")
+
+    assert found["problems"] == []
+
+
+@pytest.mark.campaign
+@pytest.mark.postgres
+@pytest.mark.parametrize("case", EVERY_CASE[:2] + EVERY_CASE[-4:-2], ids=" ".join)
+def test_at_every_single_place_in_postgres(case: tuple[str, str, str], postgres_dsn: str) -> None:
+    found = figures(case, postgres_dsn, 1, 1)
+    print(f"\ninterrupted in PostgreSQL {' '.join(case)}: {found['trials']} places, {len(found['problems'])} problems")
 
     assert found["problems"] == []
