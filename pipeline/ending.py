@@ -62,7 +62,8 @@ def finish(run: RunInProgress, success: bool) -> None:
     if isinstance(run.broken, JournalError):
         run.recorder.abandon()
     try:
-        metrics = run.recorder.as_recorded(run.metrics()) if run.broken_into else run.metrics()
+        in_doubt = run.broken_into or not isinstance(run.broken, JournalError | None)  # an outcome may have no row
+        metrics = run.recorder.as_recorded(run.metrics()) if in_doubt else run.metrics()
         run.recorder.finish(state, run.stopped, metrics)
     except JournalError as error:
         run.fail(error)

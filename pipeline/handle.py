@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from math import inf
 from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Generic, Self
@@ -59,28 +59,27 @@ class RunHandle(Generic[T_co, R_co]):
     (False, 2, 1)
     """
 
-    def __init__(self, run: RunInProgress, work: Callable[[RunInProgress], ProcessingResult[T_co, R_co]]) -> None:
-        self._run = run
+    def __init__(self, work: Callable[[RunInProgress], ProcessingResult[T_co, R_co]]) -> None:
+        self._run: RunInProgress
         self._work = work
         self._has_ended: bool = False  # set after all below is written
-        self._bell: SimpleQueue[None] = (
-            SimpleQueue()
-        )  # rings then; an event's lock may stay taken by a signal's handler
+        self._bell: SimpleQueue[None] = SimpleQueue()  # rings then: a signal's handler may leave an event's lock taken
         self._result: ProcessingResult[T_co, R_co] | None = None
         self._error: BaseException | None = None
         self._elapsed_s: float | None = None
         self._raised = False
         self._whose: SimpleQueue[None] = SimpleQueue()
         self._whose.put(None)
-        try:
-            context = copy_context()
-            # Not a daemon: a program that ends without waiting still finishes its batch.
-            threading.Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}").start()
-        except BaseException:  # no more threads, or a signal's handler raised
-            run.stop(LEFT)
-            if self._is_ours():
-                leave(run)
-            raise
+
+    def _goes_on_in_a_thread(self, run: RunInProgress) -> None:
+        self._run = run
+        context, answers = copy_context(), SimpleQueue[RuntimeError | None]()
+        # Not a daemon: a program that ends without waiting still finishes its batch.
+        thread = Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}", daemon=False)
+        Thread(target=_start, args=(thread, answers), daemon=True).start()
+        refused = answers.get()
+        if refused is not None:
+            raise refused
 
     def _is_ours(self) -> bool:
         """Whether the run is for who asks first, the thread or whoever could not start it, to leave."""
@@ -177,3 +176,29 @@ class RunHandle(Generic[T_co, R_co]):
         at = self.progress()
         state = "finished" if at.finished else at.stopped or "in progress"
         return f"<RunHandle {self.run_id}: {state}, {at.done} of {at.total} done>"
+
+
+def started(
+    begin: Callable[[], RunInProgress], work: Callable[[RunInProgress], ProcessingResult[T_co, R_co]]
+) -> RunHandle[T_co, R_co]:
+    """A run that ``begin`` gives, and that ``work`` brings to its end in a thread of its own."""
+    handle = RunHandle(work)
+    run = begin()
+    try:  # nothing is called in between, where a signal's handler could raise: a run that began is left
+        handle._goes_on_in_a_thread(run)  # pyright: ignore[reportPrivateUsage]
+        return handle
+    except BaseException:
+        run.stop(LEFT)
+        if handle._is_ours():  # pyright: ignore[reportPrivateUsage]
+            leave(run)
+        raise
+
+
+def _start(thread: Thread, answers: SimpleQueue[RuntimeError | None]) -> None:
+    """Start a thread from one in which no signal's handler raises: then the new one could wait for ever to begin."""
+    try:
+        thread.start()
+    except RuntimeError as error:  # the system gives no more threads
+        answers.put(error)
+    else:
+        answers.put(None)

@@ -25,7 +25,7 @@ from pipeline.ending import end_batch, end_stream
 from pipeline.errors import InvalidSetting
 from pipeline.gather import Known, gather
 from pipeline.guard import check_named
-from pipeline.handle import RunHandle
+from pipeline.handle import RunHandle, started
 from pipeline.interrupts import give_back_signals
 from pipeline.journal import Past, check_shared, recorder_for
 from pipeline.leaving import hand_over, keep_all, leave
@@ -138,7 +138,7 @@ class Processor(Generic[A, B, R]):
 
         All inputs are pulled before this returns. Observers are called by that thread.
         """
-        return RunHandle(self._begin(context, batch(inputs)), self._finished)
+        return started(lambda: self._begin(context, batch(inputs)), self._finished)
 
     def retry(self, result: ProcessingResult[B, R], *, only: Only = None, lift: Lift = False) -> ProcessingResult[B, R]:
         """Go on with what did not succeed, each input from the step that failed it; successes keep their outputs.

@@ -90,7 +90,7 @@ class AsyncRunner(StreamRunner):
         check_loop()
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         flight = Flight(asyncio.get_running_loop(), func, inputs, self._max_concurrency, answers.put_nowait)
-        flight.feeder.start()
+        flight.take_off()
         try:
             while (answer := await answers.get()) is not None:
                 flight.taken()
@@ -173,7 +173,7 @@ def _waited_for(flight: Flight, answers: SimpleQueue[Answer | None]) -> Generato
     A forked copy of the process has neither the loop's thread nor the feeder's.
     """
     process = os.getpid()
-    flight.feeder.start()
+    flight.take_off()
     try:
         yield
     except BaseException as error:

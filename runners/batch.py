@@ -73,8 +73,9 @@ class Batch(Generic[T, R]):
         self.raised: bool = False  # set before the first `Raised` is in `finished`
         self.bell: SimpleQueue[None] = SimpleQueue()  # a chunk is done, or a worker has ended
 
-        # Guards `started` and `ended`. Taken itself: a handler that raises may lose the condition's way into it.
-        self.seats: threading.Lock = threading.Lock()
+        # Guards `started` and `ended`. Taken itself: a handler that raises may break into the condition's way to it.
+        # A worker may take it that has it, and collects this stream and so closes it.
+        self.seats: threading.RLock = threading.RLock()
         self.room: threading.Condition = threading.Condition(self.seats)  # whoever waits for room waits here
         self.started: int = 0
         self.ended: int = 0

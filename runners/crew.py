@@ -73,7 +73,11 @@ class Crew:
     def _hire(self) -> Inbox:
         inbox: Inbox = SimpleQueue()
         thread = threading.Thread(target=self._work, args=(inbox,), name=self.name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:  # a signal's handler raised: if it began, it ends
+            inbox.put(None)
+            raise
         self._threads[inbox] = thread
         return inbox
 

@@ -64,6 +64,14 @@ class Flight:
 
     # ---- the consumer's side ----
 
+    def take_off(self) -> None:
+        """Begin to pull; not where a signal's handler raises meanwhile, for then nobody takes what comes."""
+        try:
+            self.feeder.start()
+        except BaseException:
+            self.close()
+            raise
+
     def taken(self) -> None:
         """Make room for one more input."""
         self.slots.put(None)

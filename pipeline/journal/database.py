@@ -176,6 +176,15 @@ class Database(ABC):
         return bool(connection.execute(self.sql[name], parameters).rowcount)
 
 
+def is_of_the_system(error: Exception) -> bool:
+    """Whether the system could not do something; a ``TimeoutError`` without a number is of a signal's handler.
+
+    >>> is_of_the_system(OSError(28, "No space left on device")), is_of_the_system(TimeoutError("a minute is over"))
+    (True, False)
+    """
+    return isinstance(error, OSError) and error.errno is not None
+
+
 def _closed(connection: Any, process: int) -> None:
     """Close a connection in the process that opened it."""
     if process != os.getpid():

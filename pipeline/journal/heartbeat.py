@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, RLock, Thread
 from typing import ClassVar
 
 from pipeline.journal.owner import LEASE_S, LIVE
@@ -36,7 +36,9 @@ class Heart:
 
     def __init__(self, every_s: float | None = None) -> None:
         self.every_s = every_s
-        self._lock = Lock()  # guards all below; taken itself, for a handler that raises may lose a condition's way in
+        # Guards all below. Taken itself, for a handler that raises may break into a condition's way to it; and by who
+        # collects an abandoned stream under it, which ends that run.
+        self._lock = RLock()
         self._changed: Condition = Condition(self._lock)
         self._beats: dict[str, Callable[[], object]] = {}
         self._thread: Thread | None = None
@@ -47,7 +49,11 @@ class Heart:
             self._beats[token] = beat
             if self._thread is None:
                 self._thread = Beating(target=self._beat, name="stepslice heartbeat", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except BaseException:  # a signal's handler raised: whether it began or not, the next run starts one
+                    self._thread = None
+                    raise
             self._changed.notify()
 
     def stop(self, token: str) -> None:
@@ -62,9 +68,10 @@ class Heart:
                     self._thread = None
                     return
                 self._changed.wait_for(lambda: not self._beats, self.every_s or BEAT_S)
-                self._beats = {token: beat for token, beat in self._beats.items() if token in LIVE}
-                beats = [*self._beats.items()]
-            for token, beat in beats:
+                for token in self._beats.copy().keys() - LIVE:
+                    self._beats.pop(token, None)
+                beats = self._beats.copy()
+            for token, beat in beats.items():
                 with _AT_REST:
                     if token in self._beats:
                         beat()

@@ -19,6 +19,7 @@ from pipeline.codec import Cipher
 from pipeline.errors import InvalidSetting, JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
+from pipeline.journal.database import is_of_the_system
 from pipeline.journal.protocol import Durability, Sync
 from pipeline.journal.records import Row
 from pipeline.journal.sql import SqlJournal
@@ -154,7 +155,7 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
         try:
             with connection.cursor() as cursor:
                 cursor.executemany(sql, rows)
-        except _psycopg().Error as error:
+        except Exception as error:
             interruption = _beneath(error, before)
             if interruption is not None:
                 raise interruption from None
@@ -202,7 +203,7 @@ class PostgresJournal(SqlJournal, KeptResults, KeptBreakers):
     # what it says
 
     def _mapped(self, error: Exception) -> Exception:
-        if not isinstance(error, _psycopg().Error | OSError):
+        if not isinstance(error, _psycopg().Error) and not is_of_the_system(error):
             return error
         state = getattr(error, "sqlstate", None) or ""
         told = f"{self.name}: {' '.join(str(error).split())}{f' (SQLSTATE {state})' if state else ''}"
@@ -230,9 +231,12 @@ os.register_at_fork(after_in_child=_let_go_of_all)
 
 def _beneath(error: BaseException | None, before: BaseException | None) -> BaseException | None:
     """What a signal's handler raised in the midst of a pipeline, of which psycopg then says that it is busy."""
-    while error is not None and error is not before and isinstance(error, Exception):
+    while error is not None and error is not before:
+        is_alarm = isinstance(error, TimeoutError) and not is_of_the_system(error)
+        if is_alarm or not isinstance(error, Exception):
+            return error
         error = error.__context__
-    return None if error is before else error
+    return None
 
 
 def _answers(connection: Any) -> bool:

@@ -85,6 +85,7 @@ class Recorder:
             if self.keeps_steps:
                 self.steps = Checkpoints(self.journal, self.stored, self.lease)
             if self.journal.is_shared:
+                LIVE.add(self.lease.token)  # a journal of somebody else's may have left that out
                 HEART.start(self.lease.token, self._beat)
                 LATE.start(self.lease.token, self._write_late)
         except BaseException:
@@ -226,7 +227,7 @@ class Recorder:
                 raise JournalError("this is a forked copy of the process that began the run, which alone records it")
             self.journal.write(self.lease, self.waiting.change())
             self.waiting.clear()
-        except Exception:
+        except JournalError:
             self.waiting.clear()
             raise
         except BaseException:  # a signal's handler raised; what it interrupted is written with what comes next

@@ -16,6 +16,7 @@ from pipeline.codec import Cipher
 from pipeline.errors import JournalDamaged, JournalError
 from pipeline.journal.breakers import KeptBreakers
 from pipeline.journal.cache import KeptResults
+from pipeline.journal.database import is_of_the_system
 from pipeline.journal.owner import LIVE
 from pipeline.journal.ownfile import identity, make_private
 from pipeline.journal.protocol import Change, Durability, Lease, Sync
@@ -168,9 +169,8 @@ class SqliteJournal(SqlJournal, KeptResults, KeptBreakers):
         return super().find(processor, run_id)
 
     def _mapped(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
-            return error
-        return mapped(error, self.path)
+        is_foreign = isinstance(error, sqlite3.Error | UnicodeDecodeError) or is_of_the_system(error)
+        return mapped(error, self.path) if is_foreign else error
 
     def _advice(self) -> str:
         return f"to give the space back to the system: sqlite3 {self.path} VACUUM"

@@ -4,7 +4,9 @@ Python looks where a function begins and after each call of one written in C; a 
 is tried is a run on one runner, executed or streamed. Afterwards its journal has to serve: the inputs go on, from
 another thread at every second place, and what was handed out does not run again. The program prints its figures.
 
-    python interrupted.py execute|stream input|step RUNNER FOLDER|DSN FIRST EVERY
+    python interrupted.py execute|start|stream input|step RUNNER FOLDER|DSN FIRST EVERY
+
+The handler raises a ``KeyboardInterrupt`` and a ``TimeoutError`` in turns, as Ctrl-C does and an alarm.
 """
 
 from __future__ import annotations
@@ -15,12 +17,26 @@ import json
 import signal
 import sys
 import threading
+from itertools import cycle
 from pathlib import Path
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-from pipeline import PostgresJournal, Processor, RunInterrupted, SqliteJournal, Succeeded, step, to_inputs
+from pipeline import (
+    ExecutionContext,
+    InputsNeeded,
+    PostgresJournal,
+    Processor,
+    RunFailed,
+    RunInterrupted,
+    RunOwned,
+    SqliteJournal,
+    Succeeded,
+    step,
+    to_inputs,
+)
 from runners import AsyncRunner, ProcessRunner, Runner, SequentialRunner, ThreadRunner
 from tests.journal.roster import drop
 
@@ -33,6 +49,8 @@ SCHEMA = f"interrupted_{uuid4().hex}"
 LIMIT_S = 30
 """Seconds after which a trial hangs: the program ends, with the stacks of its threads."""
 
+Store = SqliteJournal | PostgresJournal
+
 INPUTS = [*to_inputs([1, 2, 3, 4])]
 
 began: list[int] = []
@@ -41,6 +59,13 @@ began: list[int] = []
 
 class Interrupted(KeyboardInterrupt):
     """What the program's handler raises."""
+
+
+class Alarmed(TimeoutError):
+    """What it raises every other time."""
+
+
+KINDS = cycle((Interrupted, Alarmed))
 
 
 @step("add")
@@ -76,12 +101,22 @@ class Interruption:
             signal.raise_signal(signal.SIGINT)
 
 
+def is_ours(error: BaseException | None) -> bool:
+    """Whether an exception is one of the handler's, or came of one."""
+    while error is not None and not isinstance(error, Interrupted | Alarmed):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 class Trial:
     """One run that is interrupted, and the one that goes on with it."""
 
-    def __init__(self, how: str, processor: Processor[int, int, Any], interruption: Interruption) -> None:
+    def __init__(self, how: str, pipeline: Any, runner: Runner, journal: Store, interruption: Interruption) -> None:
         self.how = how
-        self.processor = processor
+        self.journal = journal
+        self.processor: Processor[int, int, Any] = Processor(
+            name="p", pipeline=pipeline, journal=journal, runner=runner
+        )
         self.interruption = interruption
         self.handed_out: list[str] = []
         self.error: BaseException | None = None  # kept, as an interactive session keeps what was raised last
@@ -89,28 +124,49 @@ class Trial:
 
     def interrupt(self) -> None:
         outcomes: Any = self.processor.stream(INPUTS) if self.how == "stream" else iter(())
+        handle: Any = None
         sys.setprofile(self.interruption)
         try:
             if self.how == "execute":
                 outcomes = iter(self.processor.execute(INPUTS).outcomes)
+            elif self.how == "start":
+                handle = self.processor.start(INPUTS)
             self.handed_out.extend(outcome.input_id for outcome in outcomes if isinstance(outcome, Succeeded))
-        except RunInterrupted as stopped:
+        except (RunInterrupted, RunFailed) as stopped:
             self.error = stopped
+            if isinstance(stopped, RunFailed) and not is_ours(stopped):
+                self.problems.append(f"raised {stopped!r}")
             if stopped.result is not None:
                 self.handed_out.extend(outcome.input_id for outcome in stopped.result.succeeded)
         except BaseException as error:
             self.error = error
-            if not isinstance(error, Interrupted):
+            if not is_ours(error):
                 self.problems.append(f"raised {error!r}")
         finally:
             sys.setprofile(None)
         if self.how == "stream":
             outcomes.close()
+        if handle is not None:
+            self.handed_out.extend(outcome.input_id for outcome in handle.result().succeeded)
+
+    def resumed(self) -> Any:
+        """The outputs; a run whose thread was started all the same ends soon."""
+        until = monotonic() + (LIMIT_S / 2 if self.how == "start" else 0)
+        while True:
+            try:
+                return self.processor.resume().output or []
+            except RunOwned:
+                if monotonic() > until:
+                    raise
+                sleep(0.01)
+            except InputsNeeded:  # an alarm while an input was written: it is taken for one that cannot be
+                latest = self.journal.runs()[-1].run_id
+                return self.processor.execute(INPUTS, ExecutionContext(previous_run_id=latest)).output or []
 
     def go_on(self) -> None:
         before = len(began)
         try:
-            output = self.processor.resume().output or []
+            output = self.resumed()
         except LookupError:  # it was interrupted before the run was recorded
             output = []
             if self.handed_out:
@@ -125,15 +181,15 @@ class Trial:
             self.problems.append(f"{again} were handed out, and ran again")
         if missing:
             self.problems.append(f"{missing} were handed out, and are missing from {output}")
-        if self.how == "execute" and output not in ([], [4, 6, 8, 10]):
+        if self.how != "stream" and output not in ([], [4, 6, 8, 10]):
             self.problems.append(f"the whole batch became {output}")
 
 
-def new_journal(place: str, durability: Any) -> SqliteJournal | PostgresJournal:
+def new_journal(place: str, durability: Any) -> Store:
     """A journal in which nothing is; its tables are made already."""
     if place.startswith("postgresql:"):
         drop(place, SCHEMA)
-        journal: SqliteJournal | PostgresJournal = PostgresJournal(place, durability, schema=SCHEMA)
+        journal: Store = PostgresJournal(place, durability, schema=SCHEMA)
     else:
         for file in Path(place).glob("runs.db*"):
             file.unlink()
@@ -147,7 +203,7 @@ def tried(how: str, durability: str, runner: Runner, place: str, nth: int) -> Tr
     began.clear()
     faulthandler.dump_traceback_later(LIMIT_S, exit=True)
     first: Any = add_later if isinstance(runner, AsyncRunner) else add
-    trial = Trial(how, Processor(name="p", pipeline=first >> double, journal=journal, runner=runner), Interruption(nth))
+    trial = Trial(how, first >> double, runner, journal, Interruption(nth))
     trial.interrupt()
     if nth % 2:
         thread = threading.Thread(target=trial.go_on)
@@ -161,7 +217,7 @@ def tried(how: str, durability: str, runner: Runner, place: str, nth: int) -> Tr
 
 
 def handler(number: int, frame: FrameType | None) -> None:
-    raise Interrupted
+    raise next(KINDS)
 
 
 def main(how: str, durability: str, runner: str, place: str, first: str, every: str) -> None:

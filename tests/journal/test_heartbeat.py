@@ -6,17 +6,20 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import MemoryJournal, NotRun, Processor, Succeeded, step, to_inputs
+from pipeline import MemoryJournal, NotRun, Processor, SqliteJournal, Succeeded, step, to_inputs
 from pipeline.errors import RunFailed, RunOwned
 from pipeline.journal import heartbeat, owner
 from pipeline.journal.heartbeat import Heart
 from pipeline.journal.owner import LIVE
+from pipeline.journal.protocol import Change, Lease
+from pipeline.journal.records import RunRow
 from pipeline.journal.sql import SqlJournal
 from runners import SequentialRunner
 from runners.pool.launch import count_threads
@@ -189,6 +192,48 @@ def test_it_does_not_beat_for_a_run_that_is_over_though_nobody_stopped_it() -> N
     LIVE.discard("a")
     until(lambda: beats[-3:] == ["b", "b", "b"])
     mine.stop("b")
+
+
+@pytest.mark.usefixtures("owners")
+def test_a_run_that_is_collected_in_the_midst_of_a_look_ends() -> None:
+    mine = Heart()
+    mine.start("a", list)
+
+    def collect() -> None:
+        with mine._lock:
+            mine.stop("a")
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(60)
+
+    assert not thread.is_alive()
+    assert mine._beats == {}
+
+
+class Served(SqliteJournal):
+    """A journal of somebody else's, which knows nothing of how ours name their owners."""
+
+    beaten = 0
+
+    def begin(self, run: RunRow, previous: RunRow | None, changes: Callable[[Lease], Iterable[Change]]) -> Lease:
+        lease = super().begin(run, previous, changes)
+        LIVE.discard(lease.token)
+        return lease
+
+    def beat(self, lease: Lease) -> bool:
+        self.beaten += 1
+        return super().beat(lease)
+
+
+def test_it_beats_for_a_journal_of_somebody_else_s(tmp_path: Path) -> None:
+    journal = Served(tmp_path / "runs.db")
+
+    def wait(value: int) -> int:
+        until(lambda: journal.beaten > 1)
+        return value
+
+    assert Processor(pipeline=step("wait")(wait), journal=journal).execute(to_inputs([1])).output == [1]
 
 
 def test_a_run_in_memory_needs_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:

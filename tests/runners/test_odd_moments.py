@@ -92,6 +92,21 @@ def test_a_worker_that_a_signals_handler_kept_from_beginning_is_not_waited_for()
     assert not closing.is_alive()
 
 
+def test_a_batch_that_is_collected_where_a_worker_waits_for_room_ends_there() -> None:
+    batch = Batch(abs, [-1], 1)
+
+    def collect() -> None:
+        with batch.seats:
+            batch.__exit__(None)
+
+    worker = Thread(target=collect, daemon=True)
+    worker.start()
+    worker.join(60)
+
+    assert not worker.is_alive()
+    assert batch.closed
+
+
 def test_a_stream_of_coroutines_that_is_closed_in_its_own_loop_does_not_wait_for_that() -> None:
     errors: list[Exception] = []
     elsewhere, closed = Event(), Event()
