@@ -166,11 +166,13 @@ class Batch(Generic[T, R]):
         self.bell.put(None)
 
     def _start_worker(self, recruit: Callable[[], None]) -> None:
-        with self.seats:
-            if self.exhausted or self.started >= self.workers:
-                return
-            self.started += 1
+        is_counted = False
         try:
+            with self.seats:
+                if self.exhausted or self.started >= self.workers:
+                    return
+                self.started += 1
+                is_counted = True
             recruit()
         except RuntimeError:  # the system gives no more threads: those that run will do, if there are any
             with self.seats:
@@ -180,7 +182,7 @@ class Batch(Generic[T, R]):
                 raise
         except BaseException:  # a signal's handler raised: whether this one begins or not, nobody waits for it
             with self.seats:
-                self.started -= 1
+                self.started -= is_counted
             raise
 
     def _work_on(self, chunk: deque[tuple[int, T]]) -> None:

@@ -59,6 +59,8 @@ def writer(
         try:
             data = write(value)
         except Exception as error:  # msgspec lets UnicodeEncodeError, OverflowError and others escape
+            if _goes(write, value):  # so that was no fault of the value: a signal's handler raised
+                raise
             raise _unwritable(plan, value, error) from error
         readable = len(data) <= checked_from or _is_readable(data, max_bytes)
         if not (readable and exact(value)):
@@ -66,6 +68,14 @@ def writer(
         return data
 
     return encoded
+
+
+def _goes(write: Callable[[object], bytes], value: object) -> bool:
+    try:
+        write(value)
+    except Exception:  # noqa: BLE001 - which it is was told before
+        return False
+    return True
 
 
 def _refused(problem: str, _value: object) -> bytes:

@@ -58,7 +58,8 @@ def test_a_run_in_postgres_goes_on_too(postgres_dsn: str) -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("case", EVERY_CASE, ids=" ".join)
 def test_at_every_single_place(case: tuple[str, str, str], tmp_path: Path) -> None:
-    found = figures(case, tmp_path, 1, 1)
+    every = 7 if case[-1] == "ProcessRunner" else 1  # it has some 6,000, and starts workers at each
+    found = figures(case, tmp_path, 1, every)
     print(f"\ninterrupted {' '.join(case)}: {found['trials']} places, {len(found['problems'])} problems")
 
     assert found["problems"] == []

@@ -299,6 +299,22 @@ def test_functions_of_the_registry_that_fail_are_named() -> None:
         decode(b'["1/3"]', list[Fraction], registry=registry)
 
 
+def test_what_an_alarm_raises_in_the_midst_of_it_is_no_fault_of_the_value() -> None:
+    alarms = iter([TimeoutError("a minute is over")])
+
+    def interrupted(value: Fraction) -> str:
+        for alarm in alarms:
+            raise alarm
+        return str(value)
+
+    registry = Registry()
+    registry.register(Fraction, wire=str, to_wire=interrupted, from_wire=Fraction)
+
+    with pytest.raises(TimeoutError, match="a minute is over"):
+        encode(Fraction(1), Fraction, registry=registry)
+    assert encode(Fraction(1), Fraction, registry=registry) == b'"1"'
+
+
 def test_registering_later_takes_effect() -> None:
     registry = Registry()
     with pytest.raises(CodecError):

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from threading import Event, Thread, Timer
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -85,6 +85,26 @@ def test_a_worker_that_a_signals_handler_kept_from_beginning_is_not_waited_for()
     batch = Batch(abs, [-1], 1)
     with pytest.raises(KeyboardInterrupt):
         next(batch.answers(recruit))
+    closing = Thread(target=batch.__exit__, args=(None,), daemon=True)
+    closing.start()
+    closing.join(5.0)
+
+    assert not closing.is_alive()
+
+
+def test_a_worker_that_is_counted_when_an_alarm_comes_is_not_waited_for() -> None:
+    class Seats:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            batch.seats = lock
+            raise TimeoutError("a minute is over")
+
+    batch = Batch(abs, [-1], 1)
+    lock, batch.seats = batch.seats, cast("Any", Seats())
+    with pytest.raises(TimeoutError):
+        next(batch.answers(lambda: None))
     closing = Thread(target=batch.__exit__, args=(None,), daemon=True)
     closing.start()
     closing.join(5.0)
