@@ -36,7 +36,7 @@ def arrivals(run: RunInProgress, runner: Runner, inputs: Items) -> Generator[Arr
     with asking_to_stop(run.interrupt) as on_signal:
         try:
             yield from _taken(run, runner, inputs)
-            yield from run.rest()
+            yield from _rest(run)
         except GeneratorExit:
             on_signal.comes_again = True
             leave(run)
@@ -69,6 +69,15 @@ def _taken(run: RunInProgress, runner: Runner, inputs: Items) -> Iterator[Arriva
         getattr(stream, "close", _nothing)()
 
 
+def _rest(run: RunInProgress) -> Iterator[Arrival]:
+    """The rest, also where the journal fails while that is recorded, or a signal's handler raises."""
+    try:
+        yield from run.rest()
+    except Exception as error:  # noqa: BLE001 - as above
+        run.fail(error)
+        yield from run.rest()
+
+
 def _take_back(run: RunInProgress, runner: Runner, ended: Ended | None, stream: Iterator[Ended | None] | None) -> None:
     """``take_back`` of a stream, which a second signal ends without waiting for what is in flight."""
     try:
@@ -96,7 +105,7 @@ async def aarrivals(run: RunInProgress, runner: Runner, inputs: Items) -> AsyncG
         run.fail(error)
     finally:
         await getattr(stream, "aclose", _nothing_async)()
-    for arrival in run.rest():
+    for arrival in _rest(run):
         yield arrival
 
 

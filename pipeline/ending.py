@@ -87,4 +87,5 @@ def _reason(run: RunInProgress, broken: Exception) -> str:
     error = f"{type(broken).__name__}: {broken}"
     if run.stopped is not None and error in run.stopped:
         return run.stopped
-    return "; ".join(filter(None, [f"the inputs raised {error}", run.stopped]))
+    whose = "" if isinstance(broken, JournalError) else "the inputs raised "
+    return "; ".join(filter(None, [whose + error, run.stopped]))

@@ -73,7 +73,7 @@ class RunHandle(Generic[T_co, R_co]):
 
     def _goes_on_in_a_thread(self, run: RunInProgress) -> None:
         self._run = run
-        context, answers = copy_context(), SimpleQueue[RuntimeError | None]()
+        context, answers = copy_context(), SimpleQueue[BaseException | None]()
         # Not a daemon: a program that ends without waiting still finishes its batch.
         thread = Thread(target=lambda: context.run(self._to_the_end), name=f"run {self.run_id}", daemon=False)
         Thread(target=_start, args=(thread, answers), daemon=True).start()
@@ -194,11 +194,11 @@ def started(
         raise
 
 
-def _start(thread: Thread, answers: SimpleQueue[RuntimeError | None]) -> None:
+def _start(thread: Thread, answers: SimpleQueue[BaseException | None]) -> None:
     """Start a thread from one in which no signal's handler raises: then the new one could wait for ever to begin."""
     try:
         thread.start()
-    except RuntimeError as error:  # the system gives no more threads
+    except BaseException as error:  # noqa: BLE001 - such as: the system gives no more threads
         answers.put(error)
     else:
         answers.put(None)

@@ -132,7 +132,8 @@ class RunInProgress:
 
     def fail(self, error: Exception) -> None:
         """The inputs or the runner raised: the run cannot go on, and ends as an error that carries what it has."""
-        self.broken = self.broken or error
+        if not isinstance(self.broken, JournalError):  # which is told before all others: nothing is durable after it
+            self.broken = error if isinstance(error, JournalError) else self.broken or error
         self.stop(f"{type(error).__name__}: {error}")
 
     def _abort_if_one_does_not_belong(self) -> None:
@@ -257,10 +258,7 @@ class RunInProgress:
         for _ in range(0 if has_failed else 2):  # what a signal's handler broke into is written at the second try
             try:
                 return self.recorder.flush()
-            except JournalError as error:
-                self.fail(error)
-                break
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - a journal that has failed fails again
                 self.fail(error)
         return () if self.total is None else self.recorder.held
 

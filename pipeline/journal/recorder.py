@@ -227,8 +227,9 @@ class Recorder:
                 raise JournalError("this is a forked copy of the process that began the run, which alone records it")
             self.journal.write(self.lease, self.waiting.change())
             self.waiting.clear()
-        except JournalError:
+        except JournalError as error:
             self.waiting.clear()
+            self.failed = error  # from here on nothing is handed out: it would have no row
             raise
         except BaseException:  # a signal's handler raised; what it interrupted is written with what comes next
             self.waiting.doubt()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline import Journal, MemoryJournal, Outcome, Processor, ProcessorInput, SqliteJournal, step, to_inputs
+from pipeline import (
+    Journal,
+    MemoryJournal,
+    Outcome,
+    Processor,
+    ProcessorInput,
+    RunFailed,
+    SqliteJournal,
+    step,
+    to_inputs,
+)
+from pipeline.errors import JournalError
+from pipeline.journal.protocol import Change, Lease
 from runners import AsyncRunner, ProcessRunner, Runner, ThreadRunner
 
 RUNNERS: dict[str, Callable[[], Runner]] = {
@@ -75,3 +88,69 @@ def test_nor_does_one_on_an_event_loop(
 
     assert [getattr(outcome, "output", outcome) for outcome in seen] == ["done"] * 4
     assert processor.resume().metrics.skipped == 4
+
+
+# the journal fails
+
+
+class FailsOnce(SqliteJournal):
+    """Commits each outcome on its own; the first after ``fails`` is set fails."""
+
+    fails = False
+
+    def write(self, lease: Lease, change: Change) -> None:
+        if self.fails and change.outcomes:
+            self.fails = False
+            raise JournalError("the disk was full for a moment")
+        super().write(lease, change)
+
+
+def failing(path: Path) -> FailsOnce:
+    journal = FailsOnce(path)
+    journal.group_s = 0.0
+    return journal
+
+
+def test_after_the_journal_has_failed_nothing_is_handed_out_though_the_inputs_failed_first(tmp_path: Path) -> None:
+    journal = failing(tmp_path / "runs.db")
+    processor = Processor(pipeline=work, runner=ThreadRunner(4), journal=journal)
+    handed_out: list[str] = []
+
+    def inputs() -> Iterator[ProcessorInput[str]]:
+        yield from to_inputs(["", str(tmp_path / "broken"), str(tmp_path / "broken")])
+        while not handed_out:
+            time.sleep(0.005)
+        journal.fails = True
+        threading.Timer(0.2, (tmp_path / "broken").touch).start()
+        raise ValueError("the source broke")
+
+    with pytest.raises(RunFailed, match="JournalError: the disk was full for a moment; ValueError: the source broke"):
+        handed_out.extend(outcome.input_id for outcome in processor.stream(inputs()))
+
+    run = journal.runs()[-1]
+    recorded = {row.id for row in journal.outcomes(run.batch)}
+    assert handed_out == ["input-1"]
+    assert [name for number, name in journal.input_ids(run.batch) if number in recorded] == handed_out
+
+
+@pytest.mark.parametrize("fails", [JournalError("the disk is full"), TimeoutError("a minute is over")], ids=repr)
+def test_an_error_while_what_needed_no_worker_is_recorded_costs_no_outcome(fails: Exception, tmp_path: Path) -> None:
+    journal = failing(tmp_path / "runs.db")
+    errors = [fails]
+
+    def write(lease: Lease, change: Change) -> None:
+        for error in errors:
+            errors.clear()
+            raise error
+        FailsOnce.write(journal, lease, change)
+
+    journal.write = write  # type: ignore[method-assign]
+    processor = Processor(pipeline=work, journal=journal, account_id="ours", prevalidation="isolate")
+    inputs = [ProcessorInput(input_id=f"{n}", data="", account_id="theirs") for n in range(20)]
+
+    with pytest.raises(RunFailed, match=str(fails)) as caught:
+        processor.execute(inputs)
+
+    assert caught.value.result is not None
+    assert [outcome.input_id for outcome in caught.value.result.outcomes] == [item.input_id for item in inputs]
+    assert caught.value.result.metrics.failed == 20
